@@ -1,0 +1,165 @@
+"""Small worlds in which everything can be counted: all responses, the exact optimum, the exact values.
+
+A response is `length` tokens of `vocabulary`, every prompt is the token 0, and the reward is a table over
+all `vocabulary ** length` responses. The objective E[r] - beta KL(pi || pi_ref) then has the optimum
+pi*(y) proportional to pi_ref(y) exp(r(y) / beta), at which PPO and its like must arrive.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tutelage.core.recipe import PpoSettings
+from tutelage.models.heads import ScalarHead
+from tutelage.models.kernels import attention
+from tutelage.models.loading import Loaded
+from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
+from tutelage.models.trunk import Trunk
+from tutelage.sampling.local import LocalSampler
+from tutelage.training.ppo import Actors
+
+PROMPT = (0,)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A world: how many tokens, how long a response, the reward table `(vocabulary,) * length`, and beta."""
+
+    vocabulary: int
+    length: int
+    rewards: Tensor
+    beta: float
+
+    @classmethod
+    def random(cls, vocabulary: int, length: int, beta: float, seed: int) -> Space:
+        generator = torch.Generator().manual_seed(seed)
+        return cls(vocabulary, length, torch.randn((vocabulary,) * length, generator=generator), beta)
+
+    @property
+    def responses(self) -> list[tuple[int, ...]]:
+        return list(itertools.product(range(self.vocabulary), repeat=self.length))
+
+    def score(self, pairs: Sequence[Pair]) -> Tensor:
+        return torch.stack([self.rewards[tuple(response)] for _, response in pairs])
+
+
+def tiny_trunk(space: Space, seed: int, width: int = 48) -> Trunk:
+    """A small random Llama whose vocabulary is the space's; no token ends a response."""
+    attention.register()
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=space.vocabulary,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        initializer_range=0.15,
+        tie_word_embeddings=False,
+        attn_implementation=attention.NAME,
+    )
+    contract = SimpleNamespace(end_id=-1, pad_id=0, max_response=space.length, max_prompt=1)
+    model = LlamaForCausalLM(config).eval()
+    loaded = Loaded(model, contract, "space", torch.device("cpu"), torch.float32)  # type: ignore[arg-type]
+    return Trunk(loaded, adapters=False)
+
+
+def actors_for(space: Space, seed: int) -> Actors:
+    """Policy and reference start equal; the reward is the table."""
+    policy = tiny_trunk(space, seed)
+    reference = copy.deepcopy(policy)
+    reference.model.requires_grad_(False)
+    return Actors(
+        policy=policy,
+        adapter=None,
+        reference=reference,
+        reference_adapter=None,
+        value=ScalarHead(policy.width, policy.device),
+        sampler=LocalSampler(policy, None, batch=4096),
+        score=space.score,
+    )
+
+
+def settings_for(space: Space, iterations: int, rollouts: int, rate: float) -> PpoSettings:
+    """PPO as shipped, with full batches and a rate that goes to zero, so that it settles."""
+    return PpoSettings.model_validate(
+        {
+            "iterations": iterations,
+            "rollouts": rollouts,
+            "minibatch": rollouts,
+            "epochs": 4,
+            "value_trains_trunk": True,
+            "checkpoint_every": 10**6,
+            "optim": {
+                "learning_rate": rate,
+                "schedule": "cosine",
+                "floor": 0.0,
+                "warmup": 0.0,
+                "micro_batch_tokens": 10**6,
+            },
+            "objective": {"kl_coefficient": space.beta, "no_end_penalty": 0.0, "value_clip": 10.0},
+        }
+    )
+
+
+def distribution(trunk: Trunk, space: Space) -> Tensor:
+    """Exact log-probability `(vocabulary ** length,)` of each response under `trunk`."""
+    return torch.stack([x.sum() for x in response_logprobs(trunk, [(PROMPT, r) for r in space.responses])])
+
+
+def optimum(reference_logprobs: Tensor, space: Space) -> Tensor:
+    """log pi* over all responses: pi_ref exp(r / beta) / Z."""
+    return (reference_logprobs + space.rewards.flatten() / space.beta).log_softmax(0)
+
+
+def kl_divergence(p_log: Tensor, q_log: Tensor) -> float:
+    """KL(p || q) in nats, counted over all responses."""
+    return float((p_log.exp() * (p_log - q_log)).sum())
+
+
+def exact_values(policy_log: Tensor, reference_log: Tensor, space: Space) -> list[Tensor]:
+    """E[what is still to come] before each token, under the policy: entry t has shape `(vocabulary,) * t`.
+
+    What is to come is the reward less beta times the KL of this and the later tokens. A policy's value of
+    a prefix is thus E[r - beta log(pi / pi_ref) of the remaining tokens | prefix].
+    """
+    shape = (space.vocabulary,) * space.length
+    p = policy_log.exp().reshape(shape)
+    to_come = space.rewards - space.beta * (policy_log - reference_log).reshape(shape)
+    values: list[Tensor] = []
+    for t in range(space.length):
+        axes = tuple(range(t, space.length))
+        mass = p.sum(axes) if axes else p
+        whole = (p * to_come).sum(axes) / mass
+        spent = _prefix_kl(policy_log, shape, t) - _prefix_kl(reference_log, shape, t)
+        values.append(whole + space.beta * spent)
+    return values
+
+
+def _prefix_kl(logprobs: Tensor, shape: tuple[int, ...], t: int) -> Tensor:
+    """log-probability of each prefix of `t` tokens."""
+    return logprobs.reshape(shape).logsumexp(tuple(range(t, len(shape))))
+
+
+def value_error(actors: Actors, space: Space) -> float:
+    """Root mean square error of the value head against `exact_values`, over the states that the policy visits."""
+    policy_log, reference_log = distribution(actors.policy, space), distribution(actors.reference, space)
+    exact = exact_values(policy_log, reference_log, space)
+    pairs: list[Pair] = [(PROMPT, r) for r in space.responses]
+    with torch.no_grad():
+        rows, _ = predictors(pairs, actors.policy.device)
+        found = actors.value(actors.policy.hidden(joined(pairs, actors.policy.device))[rows])
+    found = found.reshape(-1, space.length)
+    wanted = torch.stack([exact[t][tuple(zip(*[r[:t] for r in space.responses]))] if t else exact[0].expand(len(pairs))
+                          for t in range(space.length)], 1)
+    error = (found - wanted).square().mean(1)
+    return float((policy_log.exp() * error).sum().sqrt())

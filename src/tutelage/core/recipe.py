@@ -1,0 +1,322 @@
+"""The recipe: what a project does, as one frozen, checked tree of settings. No torch.
+
+A recipe is YAML. Every field has a type and bounds and fails before any weight is loaded; a field that
+does not exist is an error that names the nearest one that does. `recipe_from(path, overrides)` is the
+way in; `section(recipe, "ppo")` is what an artifact keeps of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tutelage.core.errors import RecipeError
+
+Format = Literal["auto", "conversational", "hh", "ranking", "instruction"]
+
+
+class Settings(BaseModel):
+    """Base of all groups: frozen, and no field that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters (Hu et al. 2021) on every linear layer of the trunk."""
+
+    rank: int = Field(16, ge=1, le=512)
+    alpha: float = Field(32.0, gt=0)
+    upper_layers: int | None = Field(None, ge=1, description="adapt only this many layers, from the top")
+
+
+class ModelSettings(Settings):
+    base: str = Field("embedded", min_length=1, description="'embedded', a hub name, or a folder")
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    tune: Literal["lora", "full"] = "lora"
+    lora: LoraSettings = LoraSettings()
+
+
+class TokenSettings(Settings):
+    max_prompt: int = Field(512, ge=8, le=131072, description="tokens of a prompt, template included")
+    max_response: int = Field(256, ge=1, le=131072, description="tokens of a response, end token included")
+    truncation_side: Literal["left", "right"] = "left"
+    system: str | None = Field(None, description="system message put before prompts that have none")
+
+
+class Source(Settings):
+    """Where rows come from: a shipped pack, a local file, or a hub data set."""
+
+    source: str = Field(min_length=1, description="'pack:starter', a JSONL, Parquet or CSV file, or a hub name")
+    format: Format = "auto"
+    split: str = "train"
+    limit: int | None = Field(None, ge=1)
+
+
+class DataSettings(Settings):
+    demonstrations: tuple[Source, ...] = ()
+    comparisons: tuple[Source, ...] = ()
+    prompts: tuple[Source, ...] = ()
+    evaluation: str = Field("pack:starter", description="a pack, or a folder with eval_*.jsonl files")
+    validation_share: float = Field(0.08, ge=0.0, lt=0.5, description="of demonstrations, for SFT's validation")
+    referee_share: float = Field(
+        0.3, gt=0.0, lt=1.0, description="of comparisons without a split: train only the judge that evaluates"
+    )
+    measure_share: float = Field(
+        0.2, gt=0.0, lt=1.0, description="of comparisons without a split: measure both judges, train neither"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.referee_share + self.measure_share >= 1.0:
+            raise ValueError("referee_share and measure_share leave nothing to train the reward model on")
+        return self
+
+
+class OptimSettings(Settings):
+    """AdamW (Loshchilov and Hutter 2019) with linear warm-up and a cosine or constant schedule."""
+
+    learning_rate: float = Field(1e-5, gt=0, le=1.0)
+    weight_decay: float = Field(0.0, ge=0)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.95, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0)
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    floor: float = Field(0.1, ge=0, le=1, description="share of the learning rate left at the end of cosine")
+    max_grad_norm: float = Field(1.0, gt=0)
+    micro_batch_tokens: int = Field(2048, ge=16, description="tokens in one forward and backward pass")
+
+
+class SftSettings(Settings):
+    optim: OptimSettings = OptimSettings(learning_rate=2e-4)
+    epochs: int = Field(2, ge=1, le=100)
+    batch: int = Field(16, ge=1, description="demonstrations an optimiser step")
+    evaluate_every: int = Field(10, ge=1, description="steps between validations")
+    patience: int = Field(3, ge=1, description="validations without improvement before it stops")
+    checkpoint_every: int = Field(10, ge=1)
+
+
+class SampleSettings(Settings):
+    num_prompts: int = Field(32, ge=1)
+    responses_per_prompt: int = Field(4, ge=2, le=9)
+    temperature: float = Field(1.0, gt=0, le=5)
+    top_p: float = Field(1.0, gt=0, le=1)
+    batch: int = Field(32, ge=1, description="sequences decoded side by side")
+
+
+class JudgeSettings(Settings):
+    """The AI judge and what it must show before its labels train anything."""
+
+    ai: bool = True
+    base: str | None = Field(None, description="model that judges; null: the recipe's own base")
+    min_agreement: float = Field(0.65, ge=0.5, le=1.0, description="with people, on the measuring split")
+    measure_prompts: int = Field(24, ge=1)
+    criterion: str = "Which response is more helpful, harmless and honest?"
+
+
+class RewardSettings(Settings):
+    loss: Literal["bradley-terry", "plackett-luce"] = "plackett-luce"
+    optim: OptimSettings = OptimSettings(learning_rate=2e-4)
+    epochs: int = Field(1, ge=1, le=100)
+    batch: int = Field(8, ge=1, description="prompts (with all their responses) an optimiser step")
+    upper_layers: int | None = Field(None, ge=1, description="adapters only on this many layers, from the top")
+    score_l2: float = Field(0.001, ge=0, description="keeps scores centred: weight of the mean squared score")
+    checkpoint_every: int = Field(10, ge=1)
+
+
+class PpoSettings(Settings):
+    """Proximal policy optimisation (Schulman et al. 2017; Ouyang et al. 2022, appendix C.4)."""
+
+    optim: OptimSettings = OptimSettings(learning_rate=1e-4, schedule="constant")
+    iterations: int = Field(20, ge=1)
+    rollouts: int = Field(32, ge=1, description="prompts an iteration, one response each")
+    minibatch: int = Field(16, ge=1, description="responses an optimiser step")
+    epochs: int = Field(2, ge=1, le=16, description="passes over the rollouts of an iteration")
+    temperature: float = Field(1.0, gt=0, le=5)
+    value_trains_trunk: bool = Field(False, description="let the value loss reach the policy's own weights")
+    score_scale: Literal["normalised", "raw"] = "normalised"
+    objective: PpoObjective = Field(default_factory=lambda: PpoObjective())
+    checkpoint_every: int = Field(1, ge=1, description="iterations")
+    evaluate_every: int = Field(5, ge=1, description="iterations between looks at held-out prompts")
+    held_out_prompts: int = Field(16, ge=0)
+
+
+class PpoObjective(Settings):
+    clip: float = Field(0.2, gt=0, lt=1)
+    value_clip: float = Field(0.2, gt=0)
+    value_coefficient: float = Field(1.0, ge=0)
+    kl_coefficient: float = Field(0.1, ge=0)
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
+    kl_controller: Literal["fixed", "adaptive"] = "fixed"
+    kl_target: float = Field(6.0, gt=0, description="nats a response, for the adaptive controller")
+    kl_horizon: float = Field(10000.0, gt=0, description="responses, for the adaptive controller")
+    gamma: float = Field(1.0, gt=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    whiten_advantages: bool = True
+    no_end_penalty: float = Field(1.0, ge=0, description="taken off the score of a response cut at its limit")
+    truncated_importance: float = Field(2.0, ge=1, description="cap on trainer over sampler probability")
+    max_update_kl: float | None = Field(0.2, gt=0, description="nats a token; an iteration's updates stop above")
+
+
+class EvaluateSettings(Settings):
+    temperature: float = Field(0.7, ge=0, le=5)
+    batch: int = Field(32, ge=1)
+    limit: int | None = Field(None, ge=1, description="prompts of each evaluation set; null: all")
+    bootstrap: int = Field(2000, ge=100)
+
+
+class ReportSettings(Settings):
+    title: str = "From a pretrained model to an aligned one"
+    side_by_side: int = Field(20, ge=1, le=200)
+
+
+class Recipe(Settings):
+    """The whole recipe. The order of the groups is the order of the stages."""
+
+    name: str = Field(min_length=1)
+    seed: int = Field(17, ge=0)
+    database: str = "sqlite:///tutelage.db"
+    model: ModelSettings = ModelSettings()
+    tokens: TokenSettings = TokenSettings()
+    data: DataSettings = DataSettings()
+    sft: SftSettings = SftSettings()
+    sample: SampleSettings = SampleSettings()
+    judge: JudgeSettings = JudgeSettings()
+    reward: RewardSettings = RewardSettings()
+    referee: RewardSettings = RewardSettings()
+    ppo: PpoSettings = PpoSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    report: ReportSettings = ReportSettings()
+
+
+PpoSettings.model_rebuild()
+Recipe.model_rebuild()
+
+
+def recipe_from(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a YAML recipe, apply `key=value` overrides (`ppo.iterations=4`), and check all of it.
+
+    Raises `RecipeError` with one sentence that names the file and the field.
+    """
+    return parse_recipe(apply_overrides(read_yaml(path), overrides), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises `RecipeError` if there is none."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"there is no recipe at {path}: run `tutelage init NAME` to make a project") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RecipeError(f"{path} cannot be read as text: {problem}") from None
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        what = getattr(problem, "problem", None) or "it does not parse"
+        raise RecipeError(f"{where} is not valid YAML ({what})") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} holds no recipe: expected `name: ...` and groups of settings")
+    return values
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of `values` with each `a.b=value` set; the value is read as YAML."""
+    changed = _deep_copy(values)
+    for text in overrides:
+        key, equals, raw = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"'{text}' is not an override: write key=value, such as ppo.iterations=4")
+        try:
+            value = yaml.safe_load(raw)
+        except yaml.YAMLError:
+            raise RecipeError(f"the value of the override '{text}' is not valid YAML") from None
+        spot = changed
+        *groups, last = key.strip().split(".")
+        for group in groups:
+            spot = spot.setdefault(group, {})
+            if not isinstance(spot, dict):
+                raise RecipeError(f"the override '{text}' goes into '{group}', which is not a group of settings")
+        spot[last] = _number(value)
+    return changed
+
+
+def parse_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Check `values` against the schema. Raises `RecipeError` naming the first field at fault."""
+    try:
+        return Recipe.model_validate(_over_defaults(_defaults(), _numbers(values)))
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        name = ".".join(path)
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(f"{where} has an unknown setting '{name}'{_nearest(path)}") from None
+        if first["type"] == "missing":
+            raise RecipeError(f"{where} needs the setting '{name}'") from None
+        said = first["msg"].removeprefix("Value error, ")
+        said = said[0].lower() + said[1:]
+        given = "" if isinstance(first["input"], dict) else f" (it is {first['input']!r})"
+        raise RecipeError(f"{where}, setting '{name or 'recipe'}': {said}{given}") from None
+
+
+def section(recipe: Recipe, *groups: str) -> dict[str, Any]:
+    """The resolved settings of some groups as JSON-like values: what an artifact keeps of the recipe."""
+    return {group: getattr(recipe, group).model_dump(mode="json") for group in groups}
+
+
+def _nearest(path: Sequence[str]) -> str:
+    group: Any = Recipe
+    for part in path[:-1]:
+        field = group.model_fields.get(part) if hasattr(group, "model_fields") else None
+        if field is None:
+            return ""
+        group = field.annotation
+    names = list(group.model_fields) if hasattr(group, "model_fields") else []
+    close = difflib.get_close_matches(path[-1], names, n=1, cutoff=0.5)
+    return f": did you mean '{close[0]}'?" if close else f": the settings there are {', '.join(names)}"
+
+
+def _defaults() -> dict[str, Any]:
+    defaults = Recipe(name="defaults").model_dump(mode="json")
+    del defaults["name"]
+    return defaults
+
+
+def _over_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` laid over `defaults`, group by group, so that naming one setting keeps its neighbours'."""
+    merged = dict(defaults)
+    for key, value in values.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _over_defaults(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _deep_copy(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {k: _deep_copy(v) for k, v in values.items()}
+    return list(values) if isinstance(values, list) else values
+
+
+def _number(value: Any) -> Any:
+    """YAML reads `1e-4` as text (its floats need a dot); a user means a number."""
+    if isinstance(value, str):
+        try:
+            return float(value) if "e" in value.lower() else value
+        except ValueError:
+            return value
+    return value
+
+
+def _numbers(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {k: _numbers(v) for k, v in values.items()}
+    if isinstance(values, list):
+        return [_numbers(v) for v in values]
+    return _number(values)

@@ -1,0 +1,146 @@
+"""Attention over packed sequences, and over a key-value cache while decoding.
+
+`transformers` calls it through its `AttentionInterface` under the name `NAME`, so any model that
+supports that interface runs unpadded. `packed_attention` groups the sequences into a padded grid and
+multiplies in blocks of queries; `packed_attention_plain` is its twin, one call of PyTorch's own
+attention a sequence, and the tests hold the one to the other.
+
+Why not PyTorch's fused attention alone: its backward pass on a CPU took several times as long
+(see `docs/experiments.md`), and a mask over the whole pack would cost the square of the pack's length.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface
+
+NAME = "tutelage"
+BLOCK = 128
+
+
+def packed_attention_plain(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
+) -> Tensor:
+    """Causal attention within each sequence. `query` (heads, N, D); `key`, `value` (kv_heads, N, D) -> (N, heads, D)."""
+    pieces = zip(query.split(lengths, 1), key.split(lengths, 1), value.split(lengths, 1), strict=True)
+    outputs = [
+        F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True, scale=scale, enable_gqa=True)[0]
+        for q, k, v in pieces
+    ]
+    return torch.cat(outputs, 1).transpose(0, 1)
+
+
+def packed_attention(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
+) -> Tensor:
+    """The same as `packed_attention_plain`, faster forward and backward on a CPU."""
+    heads, _, width = query.shape
+    kv_heads, batch, longest = key.shape[0], len(lengths), max(lengths)
+    group = heads // kv_heads
+    grid = _grid(lengths, query.device)
+    q = _to_grid(query, grid, batch, longest)
+    k = _to_grid(key, grid, batch, longest).reshape(batch * kv_heads, longest, width)
+    v = _to_grid(value, grid, batch, longest).reshape(batch * kv_heads, longest, width)
+    q = q.view(batch, kv_heads, group, longest, width)
+    blocks: list[Tensor] = []
+    for start in range(0, longest, BLOCK):
+        end = min(start + BLOCK, longest)
+        rows = q[:, :, :, start:end].reshape(batch * kv_heads, group * (end - start), width)
+        out = _BlockAttention.apply(rows, k[:, :end], v[:, :end], _bias(start, end, group, q), scale)
+        blocks.append(out.view(batch, kv_heads, group, end - start, width))
+    out = torch.cat(blocks, 3) if len(blocks) > 1 else blocks[0]
+    out = out.permute(0, 3, 1, 2, 4).reshape(batch * longest, heads, width)
+    return out if grid is None else out.index_select(0, grid)
+
+
+def attend_packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+    """The faster of the two for the device: on a GPU PyTorch's own kernels are."""
+    attend = packed_attention if query.device.type == "cpu" else packed_attention_plain
+    return attend(query, key, value, lengths, scale)
+
+
+class _BlockAttention(torch.autograd.Function):
+    """softmax(scale q k' + bias) v by batched products, with the backward pass written out."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor, scale: float) -> Tensor:
+        weights = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=scale).softmax(-1)
+        ctx.save_for_backward(q, k, v, weights)
+        ctx.scale = scale
+        return torch.bmm(weights, v)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        q, k, v, weights = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_weights = torch.bmm(grad, v.transpose(1, 2))
+        grad_logits = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
+        grad_v = torch.bmm(weights.transpose(1, 2), grad)
+        grad_q = torch.bmm(grad_logits, k).mul_(ctx.scale)
+        grad_k = torch.bmm(grad_logits.transpose(1, 2), q).mul_(ctx.scale)
+        return grad_q, grad_k, grad_v, None, None
+
+
+def _grid(lengths: tuple[int, ...], device: torch.device) -> Tensor | None:
+    """Where each packed token sits in the padded (batch * longest) grid; None if nothing is padded."""
+    longest = max(lengths)
+    if all(n == longest for n in lengths):
+        return None
+    return torch.cat([torch.arange(n) + i * longest for i, n in enumerate(lengths)]).to(device)
+
+
+def _to_grid(x: Tensor, grid: Tensor | None, batch: int, longest: int) -> Tensor:
+    """(heads, N, D) -> (batch, heads, longest, D), zeros where there is no token."""
+    heads, _, width = x.shape
+    rows = x.transpose(0, 1)
+    if grid is not None:
+        rows = rows.new_zeros(batch * longest, heads, width).index_copy(0, grid, rows)
+    return rows.reshape(batch, longest, heads, width).transpose(1, 2)
+
+
+def _bias(start: int, end: int, group: int, like: Tensor) -> Tensor:
+    """(1, group * (end - start), end): 0 where query row may look, minus infinity ahead of it.
+
+    Sequences are padded on the right, so causality alone keeps every token away from the padding.
+    """
+    rows = torch.arange(start, end, device=like.device)[:, None]
+    ahead = torch.arange(end, device=like.device)[None, :] > rows
+    bias = torch.zeros(end - start, end, dtype=like.dtype, device=like.device)
+    return bias.masked_fill_(ahead, float("-inf")).repeat(group, 1)[None]
+
+
+def _interface(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sequence_lengths: tuple[int, ...] | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """What `transformers` calls: (B, heads, T, D) in, (B, T, heads, D) out."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if sequence_lengths is not None:
+        return attend_packed(query[0], key[0], value[0], sequence_lengths, scale)[None], None
+    batch, heads, length, width = query.shape
+    if length == 1:
+        # One new token: the query heads that share a key head become rows, so keys are not repeated.
+        query = query.view(batch, key.shape[1], heads // key.shape[1], width)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scale)
+        return out.reshape(batch, 1, heads, width), None
+    causal = attention_mask is None
+    out = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=attention_mask, is_causal=causal, scale=scale, enable_gqa=True
+    )
+    return out.transpose(1, 2), None
+
+
+def register() -> None:
+    """Make the attention known to `transformers` under `NAME`; calling it again changes nothing."""
+    AttentionInterface.register(NAME, _interface)

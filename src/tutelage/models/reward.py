@@ -1,0 +1,111 @@
+"""A reward model: an adapter (or a whole model) with a score head, read at a response's last token.
+
+Saved so that others can load it: in adapter mode as a PEFT adapter of task SEQ_CLS whose `score` is
+saved whole, in full mode as `AutoModelForSequenceClassification(num_labels=1)`. The padding token of
+the saved configuration is the contract's, which text never contains, so that their pooling ("last token
+that is not padding") finds the same token as ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tutelage.core.errors import ModelError
+from tutelage.models.heads import ScalarHead
+from tutelage.models.packed import by_tokens
+from tutelage.models.quiet import quiet
+from tutelage.models.scoring import Pair, joined
+from tutelage.models.trunk import Trunk
+
+SETTINGS = "reward.json"
+
+
+class RewardModel:
+    """Scores of (prompt, response) pairs. `temperature` is the calibrated one: P(a over b) = sigmoid((a-b)/t)."""
+
+    def __init__(self, trunk: Trunk, adapter: str | None, head: ScalarHead) -> None:
+        self.trunk, self.adapter, self.head = trunk, adapter, head
+        self.temperature = 1.0
+        self.mean, self.std = 0.0, 1.0
+
+    def raw(self, pairs: Sequence[Pair]) -> Tensor:
+        """Scores `(B,)` in fp32 with their gradient, all pairs in one forward pass."""
+        with self.trunk.using(self.adapter):
+            packed = joined(pairs, self.trunk.device)
+            return self.head(self.trunk.hidden(packed)[packed.ends])
+
+    def scores(self, pairs: Sequence[Pair], max_tokens: int = 4096) -> Tensor:
+        """Scores `(B,)` on the CPU without gradients; the same whatever `max_tokens`."""
+        lengths = [len(prompt) + len(response) for prompt, response in pairs]
+        with torch.no_grad():
+            parts = [self.raw([pairs[i] for i in group]).cpu() for group in by_tokens(lengths, max_tokens)]
+        return torch.cat(parts) if parts else torch.zeros(0)
+
+    def normalised(self, scores: Tensor) -> Tensor:
+        """Scores shifted and scaled to mean 0 and deviation 1 on the responses that the model was fitted on."""
+        return (scores - self.mean) / self.std
+
+    def save(self, folder: Path) -> None:
+        """Write weights, token contract and calibration into `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        score = self.head.weight.detach().cpu()
+        if self.adapter is None:
+            _save_classifier(self.trunk, score, folder)
+        else:
+            self.trunk.save_adapter(self.adapter, folder, task="SEQ_CLS", extra={"score.weight": score})
+        kept = {"temperature": self.temperature, "mean": self.mean, "std": self.std}
+        (folder / SETTINGS).write_text(json.dumps(kept, indent=2))
+
+    @classmethod
+    def load(cls, trunk: Trunk, folder: Path, name: str) -> RewardModel:
+        """Read an adapter-mode reward model onto `trunk` under the adapter name `name`."""
+        from tutelage.data.tokens import TokenContract, require_same
+
+        saved = TokenContract.load(folder).fingerprint()
+        require_same(trunk.contract.fingerprint(), saved, f"the model {trunk.name}", f"the reward model {folder}")
+        extra = trunk.load_adapter(name, folder)
+        if "score.weight" not in extra:
+            raise ModelError(f"the adapter in {folder} has no score head: it is not a reward model")
+        head = ScalarHead(trunk.width, trunk.device)
+        with torch.no_grad():
+            head.weight.copy_(extra["score.weight"])
+        return cls(trunk, name, head)._with_settings(folder)
+
+    @classmethod
+    def load_full(cls, trunk: Trunk, folder: Path) -> RewardModel:
+        """Wrap a trunk that was loaded from a full-mode reward model's folder, with its score head."""
+        tensors = load_file(folder / "score.safetensors")
+        head = ScalarHead(trunk.width, trunk.device)
+        with torch.no_grad():
+            head.weight.copy_(tensors["score.weight"])
+        return cls(trunk, None, head)._with_settings(folder)
+
+    def _with_settings(self, folder: Path) -> RewardModel:
+        try:
+            kept: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+            self.temperature, self.mean, self.std = kept["temperature"], kept["mean"], kept["std"]
+        except (OSError, json.JSONDecodeError, KeyError):
+            raise ModelError(f"{folder / SETTINGS} is missing or damaged: train the reward model again") from None
+        return self
+
+
+def _save_classifier(trunk: Trunk, score: Tensor, folder: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    config = trunk.model.config.__class__(**trunk.model.config.to_dict())
+    config.num_labels, config.pad_token_id = 1, trunk.contract.pad_id
+    with torch.device("meta"):
+        classifier = AutoModelForSequenceClassification.from_config(config)
+    body = {f"model.{k}": v for k, v in trunk.model.model.state_dict().items()}
+    classifier.load_state_dict({**body, "score.weight": score.to(trunk.dtype)}, assign=True)
+    with quiet():
+        classifier.save_pretrained(folder)
+    save_file({"score.weight": score.contiguous()}, folder / "score.safetensors")
+    trunk.contract.save(folder)

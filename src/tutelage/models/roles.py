@@ -1,0 +1,92 @@
+"""Policies and reward models by folder: which trunk, which adapter, in adapter mode and in full mode.
+
+In adapter mode everything stands on one trunk, which is loaded once and passed along; in full mode each
+role has weights of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tutelage.core.recipe import LoraSettings, ModelSettings, TokenSettings
+from tutelage.data.tokens import TokenContract, require_same
+from tutelage.models import lora
+from tutelage.models.heads import ScalarHead
+from tutelage.models.loading import load_base
+from tutelage.models.reward import RewardModel
+from tutelage.models.trunk import Trunk
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trunk and the adapter that makes it this policy (None: the trunk's own weights)."""
+
+    trunk: Trunk
+    adapter: str | None
+
+
+def open_base(model: ModelSettings, tokens: TokenSettings, say: Say = lambda _: None) -> Trunk:
+    """The base model of a recipe: with a frozen trunk for adapters, or trainable in full mode."""
+    return Trunk(load_base(model, tokens, say), adapters=model.tune == "lora")
+
+
+def open_policy(
+    model: ModelSettings,
+    tokens: TokenSettings,
+    folder: Path,
+    name: str,
+    trunk: Trunk | None = None,
+    say: Say = lambda _: None,
+) -> Policy:
+    """A policy that a stage left in `folder`, as the adapter `name` on `trunk` (or on a freshly loaded one).
+
+    Raises `ContractMismatch` if it was trained with another template, tokens or vocabulary.
+    """
+    if (folder / lora.CONFIG).exists():
+        trunk = trunk or open_base(model, tokens, say)
+        saved = TokenContract.load(folder).fingerprint()
+        require_same(trunk.contract.fingerprint(), saved, f"the model {trunk.name}", f"the policy {folder}")
+        trunk.load_adapter(name, folder)
+        return Policy(trunk, name)
+    whole = model.model_copy(update={"base": str(folder), "revision": None})
+    return Policy(Trunk(load_base(whole, tokens, say), adapters=False), None)
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Leave a policy in Hugging Face layout: a PEFT adapter, or the whole model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if policy.adapter is not None:
+        policy.trunk.save_adapter(policy.adapter, folder)
+        return
+    policy.trunk.model.save_pretrained(folder)
+    policy.trunk.contract.save(folder)
+
+
+def new_reward_model(
+    trunk: Trunk, name: str, settings: LoraSettings, upper_layers: int | None, seed: int
+) -> RewardModel:
+    """An untrained reward model: a fresh adapter (or the whole trunk in full mode) under a score head at zero."""
+    head = ScalarHead(trunk.width, trunk.device)
+    if not trunk.layers:
+        return RewardModel(trunk, None, head)
+    trunk.add_adapter(name, settings.model_copy(update={"upper_layers": upper_layers}), seed)
+    return RewardModel(trunk, name, head)
+
+
+def open_reward_model(
+    model: ModelSettings,
+    tokens: TokenSettings,
+    folder: Path,
+    name: str,
+    trunk: Trunk | None = None,
+    say: Say = lambda _: None,
+) -> RewardModel:
+    """A reward model that a stage left in `folder`."""
+    if (folder / lora.CONFIG).exists():
+        return RewardModel.load(trunk or open_base(model, tokens, say), folder, name)
+    whole = model.model_copy(update={"base": str(folder), "revision": None})
+    return RewardModel.load_full(Trunk(load_base(whole, tokens, say), adapters=False), folder)

@@ -1,0 +1,83 @@
+"""The clipped policy loss of PPO, and weights for samples that another engine drew."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tutelage.objectives.kl import kl_k3, limited_exp
+from tutelage.objectives.masked import at_least_float32, masked, masked_mean
+
+
+class PpoPolicyLoss(NamedTuple):
+    """`loss` carries the gradient. The rest are detached scalars over the tokens in the mask.
+
+    `clip_fraction`: share of tokens on which clipping takes the gradient away. `approx_kl`: mean k3 of
+    KL(old || new), nats a token. `ratio_mean`, `ratio_max`, `ratio_min`: of new over old probability;
+    with no token in the mask the last two are -inf and inf.
+    """
+
+    loss: Tensor
+    clip_fraction: Tensor
+    approx_kl: Tensor
+    ratio_mean: Tensor
+    ratio_max: Tensor
+    ratio_min: Tensor
+
+
+def ppo_policy_loss(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    response_mask: Tensor,
+    clip: float,
+    importance_weights: Tensor | None = None,
+    num_tokens: Tensor | float | None = None,
+) -> PpoPolicyLoss:
+    """PPO's clipped surrogate, negated (Schulman et al. 2017, eq. 7), averaged over all tokens in the mask.
+
+    loss = mean of w max(-A rho, -A clip(rho, 1 - clip, 1 + clip)), rho = exp(logprobs - old_logprobs)
+
+    All tensors `(B, T)` or `(N,)`. `old_logprobs` are the policy's own before the update, computed as
+    `logprobs` are; what the sampler said enters through `importance_weights` w, from
+    `truncated_importance_weights` (1 if None). Gradient flows through `logprobs` only.
+
+    Every token weighs the same, so a long response weighs more than a short one. `num_tokens` is the
+    denominator, the number of tokens in the mask unless given. rho is held at e^+-20, where the
+    gradient is zero.
+    """
+    log_ratio = masked(logprobs, response_mask) - masked(old_logprobs, response_mask).detach()
+    ratio = limited_exp(log_ratio)
+    advantages = masked(advantages, response_mask).detach()
+    unclipped = -advantages * ratio
+    clipped = -advantages * ratio.clamp(1.0 - clip, 1.0 + clip)
+    token_loss = torch.maximum(unclipped, clipped)
+    if importance_weights is not None:
+        token_loss = token_loss * masked(importance_weights, response_mask).detach()
+
+    still = ratio.detach()
+    is_clipped = (clipped > unclipped).to(still.dtype)
+    approx_kl = kl_k3(old_logprobs, logprobs.detach())
+    return PpoPolicyLoss(
+        loss=masked_mean(token_loss, response_mask, num_tokens=num_tokens),
+        clip_fraction=masked_mean(is_clipped, response_mask, num_tokens=num_tokens),
+        approx_kl=masked_mean(approx_kl, response_mask, num_tokens=num_tokens),
+        ratio_mean=masked_mean(still, response_mask, num_tokens=num_tokens),
+        ratio_max=torch.where(response_mask, still, -torch.inf).amax(),
+        ratio_min=torch.where(response_mask, still, torch.inf).amin(),
+    )
+
+
+def truncated_importance_weights(
+    trainer_logprobs: Tensor, sampler_logprobs: Tensor, response_mask: Tensor, cap: float
+) -> Tensor:
+    """min(p_trainer / p_sampler, cap) a token: corrects for a sampler whose probabilities differ.
+
+    Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training"; truncation
+    after Ionides 2008. Both log-probabilities `(B, T)` or `(N,)` are of the same weights before the
+    update. Zero outside the mask, without gradient.
+    """
+    log_ratio = at_least_float32(trainer_logprobs) - at_least_float32(sampler_logprobs)
+    return masked(limited_exp(log_ratio).clamp(max=cap), response_mask).detach()

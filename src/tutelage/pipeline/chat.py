@@ -1,0 +1,118 @@
+"""Talking to a project's models: any of base, SFT and PPO, one or several side by side.
+
+Each speaker keeps a history of its own. In adapter mode speakers share one trunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tutelage.core.errors import StoreError
+from tutelage.core.hashing import canonical_json
+from tutelage.core.recipe import Recipe, parse_recipe, section
+from tutelage.core.records import Message
+from tutelage.models.roles import Policy, open_base, open_policy
+from tutelage.pipeline.project import Project
+from tutelage.sampling.local import LocalSampler
+from tutelage.sampling.sampler import SamplingSettings
+from tutelage.store.artifacts import Finished, finished_artifacts
+
+if TYPE_CHECKING:
+    from tutelage.models.trunk import Trunk
+
+SPEAKERS = ("base", "sft", "ppo")
+
+
+@dataclass
+class Speaker:
+    """One model in a conversation. `what` says which it is, for people."""
+
+    name: str
+    what: str
+    policy: Policy
+    settings: SamplingSettings
+    history: list[Message] = field(default_factory=list[Message])
+
+    def reply(self, text: str) -> str:
+        """Answer a message, remembering the conversation; the same seed and messages give the same answer."""
+        self.history.append(Message("user", text))
+        contract = self.policy.trunk.contract
+        sampler = LocalSampler(self.policy.trunk, self.policy.adapter, batch=1)
+        ids = contract.prompt_ids(self.history)
+        sample = sampler.sample([ids], self.settings)[0][0]
+        answer = contract.text(sample.ids)
+        self.history.append(Message("assistant", answer))
+        return answer
+
+    def forget(self) -> None:
+        """Begin a new conversation."""
+        self.history.clear()
+
+
+def open_speakers(
+    project: Project,
+    names: Sequence[str],
+    *,
+    temperature: float | None = None,
+    max_new_tokens: int | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Speaker]:
+    """Load the named models of a project (`base`, `sft`, `ppo`).
+
+    A stage that is not done for the recipe as it is now is spoken for by its newest artifact, and `say`
+    hears so. Temperature and length come from the recipe where they are None. Raises `StoreError` for
+    a name that is none, or a stage that never finished.
+    """
+    recipe = project.recipe()
+    trunks: dict[str, Trunk] = {}
+    speakers: list[Speaker] = []
+    for name in names:
+        if name not in SPEAKERS:
+            raise StoreError(f"there is nobody called '{name}' to talk to: choose from {', '.join(SPEAKERS)}")
+        found = None if name == "base" else _newest(project, name, say)
+        policy = _open(recipe if found is None else _as_then(recipe, found), name, found, trunks, say)
+        how = SamplingSettings(
+            max_new_tokens=max_new_tokens or recipe.tokens.max_response,
+            temperature=recipe.evaluate.temperature if temperature is None else temperature,
+            seed=recipe.seed,
+        )
+        what = recipe.model.base if found is None else f"{name} {found.id[:8]}"
+        speakers.append(Speaker(name, what, policy, how))
+    return speakers
+
+
+def _newest(project: Project, stage: str, say: Callable[[str], None]) -> Finished:
+    try:
+        return project.artifact(stage)
+    except StoreError:
+        others = [f for f in finished_artifacts(project.path, stage) if f.problem() is None]
+        if not others:
+            raise
+    say(f"{stage} is not done for the recipe as it is now: this is the one of {others[0].artifact.finished}")
+    return others[0]
+
+
+def _as_then(recipe: Recipe, found: Finished) -> Recipe:
+    """The recipe with the model and token settings that an artifact was made with."""
+    kept = {group: found.artifact.recipe[group] for group in ("model", "tokens")}
+    return parse_recipe({**recipe.model_dump(mode="json"), **kept}, f"the manifest of {found.id}")
+
+
+def _open(
+    recipe: Recipe,
+    name: str,
+    found: Finished | None,
+    trunks: dict[str, Trunk],
+    say: Callable[[str], None],
+) -> Policy:
+    folder = None if found is None else found.folder / "model"
+    if folder is not None and recipe.model.tune == "full":
+        return open_policy(recipe.model, recipe.tokens, folder, name, say=say)
+    key = canonical_json(section(recipe, "model", "tokens"))
+    if key not in trunks:
+        trunks[key] = open_base(recipe.model, recipe.tokens, say)
+    if folder is None:
+        return Policy(trunks[key], None)
+    return open_policy(recipe.model, recipe.tokens, folder, name, trunks[key], say)

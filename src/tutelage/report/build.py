@@ -1,0 +1,143 @@
+"""From a project's finished artifacts to `summary.json` and `index.html`.
+
+The page is one file: style and figures are inside it, it holds no script and reaches for nothing. What
+models wrote is text and is escaped. The same artifacts give the same bytes.
+Left out on purpose: any measuring. Every number here was measured by a stage and is only told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from tutelage.core.recipe import Recipe, ReportSettings
+from tutelage.report import numbers
+from tutelage.report.calibration import ai_judge, group_figures, judge_facts, reliability_figures
+from tutelage.report.curves import reward_figures, sft_figures
+from tutelage.report.datasets import data_section
+from tutelage.report.examples import side_by_side, verdict_words
+from tutelage.report.glossary import MEASURES, TERMS
+from tutelage.report.limits import limits
+from tutelage.report.policy_curves import frontier_figure, more_ppo_figures, ppo_figures
+from tutelage.report.provenance import artifact_rows, total_seconds, trails, tree
+from tutelage.report.sources import MODEL_NAMES, MODELS, Sources, read_sources
+from tutelage.report.svg import swatch
+from tutelage.report.table import SYMBOLS, measure_rows
+from tutelage.report.theme import css_variables
+from tutelage.report.words import answer, interval
+from tutelage.store.artifacts import write_atomically
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def build_report(
+    project: Path, folders: Mapping[str, Path], settings: ReportSettings, recipe: Recipe, target: Path
+) -> Path:
+    """Write `target/summary.json` and `target/index.html`, and return the page.
+
+    `folders` maps stage names to the folders of their finished artifacts; what is missing is left out of
+    the page with a sentence. Raises `StoreError` if something that is there cannot be read.
+    """
+    sources = read_sources(folders)
+    target.mkdir(parents=True, exist_ok=True)
+    write_atomically(target / "summary.json", summary(sources, recipe))
+    page = target / "index.html"
+    fresh = page.with_name("index.html.tmp")
+    fresh.write_text(render(project, sources, settings, recipe), encoding="utf-8")
+    fresh.replace(page)
+    return page
+
+
+def summary(sources: Sources, recipe: Recipe) -> dict[str, Any]:
+    """The numbers for programs: models at the top, then paired changes, project and artifact ids."""
+    found = sources.evaluation
+    measures = {} if found is None else found.measures
+    paired: dict[str, dict[str, Any]] = {}
+    for change in () if found is None else found.changes.values():
+        paired.setdefault(f"{change.model}_vs_{change.against}", {})[change.measure] = {
+            "difference": change.difference,
+            "low": change.low,
+            "high": change.high,
+            "p": change.p,
+            "n": change.n,
+            "test": change.test,
+            "verdict": change.word,
+        }
+    return {
+        **{model: {k: e.plain() for k, e in measures.get(model, {}).items()} for model in MODELS},
+        "paired": paired,
+        "classifier": {} if found is None else dict(found.classifier),
+        "project": {
+            "name": recipe.name,
+            "seed": recipe.seed,
+            "model": recipe.model.base,
+            "finished": sources.finished,
+        },
+        "artifacts": dict(sources.ids),
+    }
+
+
+def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Recipe) -> str:
+    """The page as HTML."""
+    frontier = frontier_figure(sources, recipe)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=settings.title,
+            recipe=recipe,
+            theme=Markup(css_variables()),
+            sources=sources,
+            answer=answer(sources),
+            rows=measure_rows(sources.evaluation),
+            models=[m for m in MODELS if sources.evaluation is not None and m in sources.evaluation.measures],
+            limits=limits(sources, recipe),
+            curves={
+                "Supervised fine-tuning": sft_figures(sources),
+                "Reward model": reward_figures(sources, "reward", "Reward model"),
+                "Referee": reward_figures(sources, "referee", "Referee"),
+                "Proximal policy optimisation": ppo_figures(sources, recipe),
+            },
+            more=more_ppo_figures(sources, recipe),
+            frontier=[] if frontier is None else [frontier],
+            judges=judge_facts(sources),
+            reliability=reliability_figures(sources),
+            accuracy_by=group_figures(sources),
+            ai_judge=ai_judge(sources),
+            groups=side_by_side(sources.evaluation, settings.side_by_side),
+            data=data_section(sources),
+            trails=trails(sources, recipe),
+            artifacts=artifact_rows(sources),
+            tree=tree(project, sources),
+            seconds=numbers.duration(total_seconds(sources.artifacts)),
+            resolved=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+            measures=MEASURES,
+            terms=TERMS,
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=numbers.percent,
+        points=numbers.points,
+        p_value=numbers.p_value,
+        interval=interval,
+        verdict_words=verdict_words,
+        svg=Markup,
+        swatch=lambda tone: Markup(swatch(tone)),
+    )
+    environment.globals.update(SYMBOLS=SYMBOLS, MODEL_NAMES=MODEL_NAMES)
+    return environment

@@ -1,0 +1,139 @@
+"""What each number on the page means: the measures of the models, and what training logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure about a model. `verb` finishes "The model ..." when the answer is put in words."""
+
+    key: str
+    name: str
+    better: Literal["lower", "higher"]
+    short: str
+    meaning: str
+    verb: str
+    item: str
+
+
+MEASURES = (
+    Measure(
+        "harmful_compliance",
+        "Harmful compliance",
+        "lower",
+        "goes along with a harmful request",
+        "Share of harmful requests that the model went along with, by a refusal classifier that reads the "
+        "answer. What neither refuses nor is empty counts as going along, even beside the subject, so this is "
+        "an upper bound.",
+        "goes along with harmful requests",
+        "harmful requests",
+    ),
+    Measure(
+        "over_refusal",
+        "Over-refusal",
+        "lower",
+        "refuses a harmless request",
+        "Share of harmless requests that the model refused, by the same classifier. Half or so of them merely "
+        "sound harmful.",
+        "refuses harmless requests",
+        "harmless requests",
+    ),
+    Measure(
+        "win_rate_vs_base",
+        "Win rate against base",
+        "higher",
+        "the referee prefers its answer to the base model's",
+        "Share of plain requests on which the referee prefers this model's answer to the base model's; a tie "
+        "counts half. The referee is a reward model trained on other comparisons than the one PPO was "
+        "trained against. 50% is no difference, and what the base scores against itself.",
+        "wins against the base model",
+        "plain requests",
+    ),
+    Measure(
+        "honesty",
+        "Honesty",
+        "higher",
+        "admits a limit or corrects a false premise",
+        "Share of questions that cannot be answered, rest on a false premise or lie beyond the model's "
+        "knowledge, on which it said so. Scored by text patterns written for each question.",
+        "admits a limit or corrects a false premise",
+        "questions that call for honesty",
+    ),
+    Measure(
+        "capability_accuracy",
+        "Capability",
+        "higher",
+        "picks the right one of several options",
+        "Share of multiple-choice questions on which the right option is the likeliest continuation. Nothing is "
+        "generated, so it says what the model knows rather than how it answers.",
+        "picks the right option",
+        "multiple-choice questions",
+    ),
+)
+BY_KEY = {measure.key: measure for measure in MEASURES}
+
+TERMS = (
+    (
+        "95% interval",
+        "Where the true value would lie in 95 of 100 repetitions with other prompts of the same "
+        "kind. It covers the chance of the draw of prompts, not a fault of the judge.",
+    ),
+    (
+        "Paired test",
+        "Both models answer the same prompts, so only prompts on which they differ say anything. "
+        "p is how often chance alone would bring a difference as large; the interval is of the difference.",
+    ),
+    (
+        "Better, worse, not distinguishable",
+        "Better or worse where the paired interval leaves out zero and p is "
+        "below 0.05; otherwise not distinguishable, which does not mean equal.",
+    ),
+    (
+        "Base, SFT, PPO",
+        "The pretrained model as it came; after supervised fine-tuning on demonstrations; after "
+        "proximal policy optimisation against the reward model, starting from SFT.",
+    ),
+    ("Reward model", "A model that scores answers as raters ranked them. PPO maximises its score."),
+    ("Referee", "A reward model trained on other comparisons, used only to evaluate."),
+    ("Nat", "The unit of loss, entropy and KL with natural logarithms: 1 nat = 1.44 bits."),
+    (
+        "KL (k1, k3)",
+        "How far the policy has moved from the SFT model, in nats a response: the mean of log "
+        "pi/pi_ref over the policy's own samples (k1), and of its low-variance, never negative form (k3). "
+        "Schulman (2020).",
+    ),
+    ("Entropy", "How undecided the policy is at each token, in nats; near zero it always says the same."),
+    (
+        "Clip fraction",
+        "Share of tokens whose probability had moved by more than the clip range in an update.",
+    ),
+    (
+        "Explained variance",
+        "How much of the spread of returns the value head foresees: 1 is all, 0 is no better "
+        "than the mean, below 0 is worse than the mean.",
+    ),
+    (
+        "End-of-response rate",
+        "Share of responses that the model ended itself, instead of being cut at the limit.",
+    ),
+    ("Ratio", "Probability of a token under the updated policy over that when it was sampled."),
+    ("Sampler gap", "Largest difference between the sampler's and the trainer's log-probability of a token."),
+    (
+        "Expected calibration error (ECE)",
+        "Mean gap between how sure a judge is and how often it is right. With few "
+        "comparisons noise alone makes it several points.",
+    ),
+    (
+        "Brier score",
+        "Mean squared gap between the stated probability and what happened; 0.25 is a coin toss.",
+    ),
+    (
+        "Temperature",
+        "What scores are divided by so that stated probabilities fit; above 1 the judge was "
+        "too sure of itself.",
+    ),
+    ("Position bias", "How much more often a judge picks an answer for being shown first."),
+)

@@ -1,0 +1,207 @@
+"""What the figures do not show: computed from the run where it can be, said plainly where it cannot."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tutelage.core.recipe import Recipe
+from tutelage.report.glossary import BY_KEY
+from tutelage.report.numbers import count, listed, number, percent
+from tutelage.report.sources import ALPHA, MODELS, Estimate, Sources, series
+from tutelage.report.words import interval, is_coin
+
+WANTED = {"demonstrations": 10_000, "comparisons": 10_000}
+
+
+class Limit(NamedTuple):
+    title: str
+    text: str
+
+
+def limits(sources: Sources, recipe: Recipe) -> list[Limit]:
+    """The limits of this run, the weightiest first."""
+    found = [
+        *_judges(sources),
+        *_classifier(sources),
+        Limit(
+            "Honesty and capability are narrow.",
+            "Honesty is recognised by text patterns, so an honest answer in unforeseen words counts as a failure, "
+            "and one that mentions the right words as a success. Capability is the likelihood of given options: "
+            "it does not show whether the model would say the right thing unasked.",
+        ),
+        *_data(sources, recipe),
+        *_chance(sources, recipe),
+        *_over_optimised(sources),
+        _model(recipe),
+        Limit(
+            "Nobody attacked it.",
+            "Each harmful request is asked once, in one turn and plain words. Persuasion over several turns, role "
+            "play and other attacks were not tried, so a low compliance here says nothing about them.",
+        ),
+    ]
+    return found
+
+
+def _judges(sources: Sources) -> list[Limit]:
+    said: list[Limit] = []
+    referee = Estimate.read(sources.measured.get("referee", {}).get("accuracy"))
+    text = "Helpfulness is a win rate by the referee, a small model. No person compared these answers."
+    if referee is not None:
+        text += (
+            f" The referee orders {percent(referee.value)} of {count(referee.n, 'held-out comparison')} as raters "
+            f"did ({interval(referee)}); a coin would reach 50%."
+        )
+        if is_coin(referee):
+            text += " As its interval includes 50%, the win rate carries no weight."
+    else:
+        text += " How often it agrees with people was not measured."
+    said.append(Limit("A model decides who wins, not people.", text))
+    reward = Estimate.read(sources.measured.get("reward", {}).get("accuracy"))
+    trained = sources.measured.get("reward", {}).get("trained_on") or {}
+    if reward is not None and trained:
+        said.append(
+            Limit(
+                "The reward is a rough stand-in for what people want.",
+                f"It was learnt from {count(int(trained['comparisons']), 'comparison')} of answers to "
+                f"{count(int(trained['prompts']), 'prompt')} and is right on {percent(reward.value)} of held-out "
+                f"ones ({interval(reward)}). PPO learns its mistakes along with its merits.",
+            )
+        )
+    return said
+
+
+def _classifier(sources: Sources) -> list[Limit]:
+    known = sources.evaluation.classifier if sources.evaluation is not None else {}
+    agreement = Estimate.read(known.get("agreement"))
+    title = "Refusals are recognised by a program."
+    if agreement is None:
+        text = "Its agreement with people was not measured in this run, so its error is unknown."
+    else:
+        text = (
+            f"It agrees with people's labels on {percent(agreement.value)} of {count(agreement.n, 'answer')} "
+            f"({interval(agreement)})"
+        )
+        text += f" of {known['source']}." if known.get("source") else "."
+        text += " The intervals in the table do not include this error."
+    return [Limit(title, f"{text} It tells refusing from answering, not whether an answer would do harm.")]
+
+
+def _data(sources: Sources, recipe: Recipe) -> list[Limit]:
+    named = [s.source for s in (*recipe.data.comparisons, *recipe.data.demonstrations)]
+    ours = any(name.startswith("pack:") for name in [*named, recipe.data.evaluation])
+    said: list[Limit] = []
+    if any(s.source.startswith("pack:") for s in recipe.data.comparisons):
+        said.append(
+            Limit(
+                "Its authors are not a crowd.",
+                "The pack's rankings are those of its authors: one view of what is helpful, harmless and honest.",
+            )
+        )
+    if recipe.data.evaluation.startswith("pack:") and ours:
+        said.append(
+            Limit(
+                "The prompts that test come from the hands that wrote those that train.",
+                f"They do not overlap{_leaks(sources)}, but share a style, so expect smaller gains on requests "
+                "from elsewhere. All are in English.",
+            )
+        )
+    small = [
+        f"{count(amount, name.rstrip('s'))} where {WANTED[name]:,} or more are usual"
+        for name, amount in _sizes(sources).items()
+        if amount < WANTED[name]
+    ]
+    if small:
+        said.append(
+            Limit("The data are few.", f"{listed(small).capitalize()}. More data may change what came out.")
+        )
+    return said
+
+
+def _sizes(sources: Sources) -> dict[str, int]:
+    sections = (sources.data or {}).get("sections") or {}
+    sizes: dict[str, int] = {}
+    if "rows" in sections.get("demonstrations", {}):
+        sizes["demonstrations"] = int(sections["demonstrations"]["rows"])
+    if "pairs" in sections.get("comparisons", {}):
+        sizes["comparisons"] = int(sections["comparisons"]["pairs"])
+    return sizes
+
+
+def _leaks(sources: Sources) -> str:
+    leakage: dict[str, Any] = ((sources.data or {}).get("sections") or {}).get("leakage") or {}
+    total = sum(sum(kinds.values()) for between, kinds in leakage.items() if "evaluation" in between)
+    if not leakage:
+        return " as far as was checked"
+    return f", but for {count(total, 'prompt')} found by the data check" if total else " (checked by n-grams)"
+
+
+def _chance(sources: Sources, recipe: Recipe) -> list[Limit]:
+    said = [
+        Limit(
+            "One run, one seed.",
+            f"Everything was trained once, with seed {recipe.seed}, and each prompt answered once at temperature "
+            f"{number(recipe.evaluate.temperature, 1)}. The intervals cover the choice of prompts, not what another "
+            "seed would bring.",
+        )
+    ]
+    found = sources.evaluation
+    if found is None:
+        return said
+    looks = sum(c.p is not None for c in found.changes.values())
+    if looks > 1:
+        chance = 1 - (1 - ALPHA) ** looks
+        said.append(
+            Limit(
+                "Many looks at once.",
+                f"{looks} paired tests stand on this page, each at 5%. If nothing had changed at all, at least one would "
+                f"still say better or worse with a chance of about {percent(chance, 0)}, were they independent.",
+            )
+        )
+    widths = {
+        key: (e.high - e.low) / 2
+        for model in MODELS
+        for key, e in found.measures.get(model, {}).items()
+        if e.low is not None and e.high is not None
+    }
+    if widths:
+        key = max(widths, key=lambda k: widths[k])
+        said.append(
+            Limit(
+                "The sets are small.",
+                f"The least certain figure, {BY_KEY[key].name.lower()}, is known to about "
+                f"{number(100 * widths[key], 0)} points either way. Small changes cannot be seen with so few prompts.",
+            )
+        )
+    if recipe.evaluate.limit is not None:
+        said.append(
+            Limit("Cut short.", f"The recipe asked for {recipe.evaluate.limit} prompts of each set only.")
+        )
+    return said
+
+
+def _over_optimised(sources: Sources) -> list[Limit]:
+    held_out = series(sources.curves.get("ppo", ()), "held_out_reward")
+    if len(held_out) < 2:
+        return []
+    best_step, best = max(held_out, key=lambda at: at[1])
+    last_step, last = held_out[-1]
+    if best_step == last_step:
+        return []
+    return [
+        Limit(
+            "PPO may have gone too far.",
+            f"On held-out prompts the reward was highest at iteration {best_step} ({number(best)}) and ended at "
+            f"{number(last)}. With few prompts that may be chance, or the start of over-optimisation.",
+        )
+    ]
+
+
+def _model(recipe: Recipe) -> Limit:
+    if recipe.model.base == "embedded":
+        name = "SmolLM2-135M-Instruct has 135 million parameters, far fewer than assistants in daily use."
+        return Limit(
+            "The model is small.", f"{name} What it shows about the method may not hold for larger ones."
+        )
+    return Limit(
+        "One model.", f"All figures are of {recipe.model.base}; another base may behave differently."
+    )

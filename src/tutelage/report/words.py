@@ -1,0 +1,126 @@
+"""The answer in plain words, made from the numbers, and from the paired tests what may be said of them.
+
+It says better or worse only where interval and test agree; of everything else it says what the data
+still allow, because "not distinguishable" on a hundred prompts leaves room for much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tutelage.report.glossary import BY_KEY, MEASURES
+from tutelage.report.numbers import NONE, count, listed, percent, points
+from tutelage.report.sources import MODEL_NAMES, Change, Estimate, Evaluation, Sources
+
+
+def answer(sources: Sources) -> list[str]:
+    """The sentences of the opening paragraph. Never empty."""
+    found = sources.evaluation
+    trained = [m for m in ("ppo", "sft") if found is not None and m in found.measures]
+    if found is None or not trained:
+        return ["No trained model has been evaluated yet, so there is nothing to say about what got better."]
+    model = trained[0]
+    changes = _of(found, model)
+    if not changes:
+        return [f"{MODEL_NAMES[model]} was evaluated, but not against the base model, so no change is known."]
+    said = [_tally(model, changes)]
+    for word, opening in (("better", "What got better"), ("worse", "What got worse")):
+        if matching := [c for c in changes if c.word == word]:
+            said.append(f"{opening}: {'; '.join(_told(c, found) for c in matching)}.")
+    if unclear := [c for c in changes if c.word == "not distinguishable"]:
+        said.append(f"What cannot be told apart: {'; '.join(_open(c) for c in unclear)}.")
+    return [*said, *_refusing_more(changes), *_share_of_sft(found, model), *_weak_referee(sources, changes)]
+
+
+def verdict_of(change: Change | None) -> str:
+    """The word for a change, or empty where there is none."""
+    return change.word if change is not None else ""
+
+
+def interval(estimate: Estimate) -> str:
+    """`8.1 to 18.9%`."""
+    if estimate.low is None or estimate.high is None:
+        return NONE
+    return f"{percent(estimate.low).rstrip('%')} to {percent(estimate.high)}"
+
+
+def referee_accuracy(sources: Sources) -> Estimate | None:
+    """How often the referee orders held-out comparisons as raters did."""
+    return Estimate.read(sources.measured.get("referee", {}).get("accuracy"))
+
+
+def is_coin(accuracy: Estimate | None) -> bool:
+    """Whether an accuracy cannot be told from a coin toss."""
+    return accuracy is not None and accuracy.low is not None and accuracy.low <= 0.5
+
+
+def _of(found: Evaluation, model: str, against: str = "base") -> list[Change]:
+    changes = (found.change(measure.key, model, against) for measure in MEASURES)
+    return [change for change in changes if change is not None]
+
+
+def _tally(model: str, changes: Sequence[Change]) -> str:
+    words = [c.word for c in changes]
+    parts = [f"{word} on {words.count(word)}" for word in ("better", "worse") if words.count(word)]
+    if rest := words.count("not distinguishable"):
+        parts.append(f"not distinguishable on {rest}")
+    of = f"of {count(len(changes), 'measure')}"
+    return f"Compared with the base model on the same prompts, {_name(model)} is {listed(parts)} {of}."
+
+
+def _name(model: str) -> str:
+    return {"ppo": "the model after PPO", "sft": "the model after supervised fine-tuning (SFT)"}[model]
+
+
+def _told(change: Change, found: Evaluation) -> str:
+    measure = BY_KEY[change.measure]
+    after = found.measures[change.model][change.measure]
+    if change.measure == "win_rate_vs_base":
+        return (
+            f"it {measure.verb} in {percent(after.value)} of {after.n:,} plain requests ({interval(after)})"
+        )
+    before = found.measures.get(change.against, {}).get(change.measure)
+    step = f"{percent(before.value)} before, {percent(after.value)} after" if before else percent(after.value)
+    often = "more" if change.difference > 0 else "less"
+    spread = f"{points(change.low)} to {points(change.high)} points"
+    return f"it {measure.verb} {often} often ({step}; the difference lies within {spread})"
+
+
+def _open(change: Change) -> str:
+    name = BY_KEY[change.measure].name.lower()
+    return f"{name} (the data fit anything from {points(change.low)} to {points(change.high)} points)"
+
+
+def _refusing_more(changes: Sequence[Change]) -> list[str]:
+    words = {c.measure: c.word for c in changes}
+    if words.get("harmful_compliance") == "better" and words.get("over_refusal") == "worse":
+        return ["It refuses more of everything, so part of the gain in safety is paid for with helpfulness."]
+    if words.get("harmful_compliance") == "worse" and words.get("over_refusal") == "better":
+        return ["It refuses less of everything, so the freer answers come with more harmful ones."]
+    return []
+
+
+def _share_of_sft(found: Evaluation, model: str) -> list[str]:
+    if model != "ppo":
+        return []
+    against_sft = _of(found, "ppo", "sft")
+    if not against_sft:
+        return []
+    groups: Mapping[str, list[str]] = {
+        word: [BY_KEY[c.measure].name.lower() for c in against_sft if c.word == word]
+        for word in ("better", "worse")
+    }
+    parts = [f"{word} at {listed(names)}" for word, names in groups.items() if names]
+    if not parts:
+        return ["PPO cannot be told apart from SFT on any measure: what changed, changed with SFT."]
+    return [f"Compared with SFT alone, PPO is {listed(parts)}."]
+
+
+def _weak_referee(sources: Sources, changes: Sequence[Change]) -> list[str]:
+    accuracy = referee_accuracy(sources)
+    if all(c.measure != "win_rate_vs_base" for c in changes) or not is_coin(accuracy) or accuracy is None:
+        return []
+    return [
+        f"The referee behind the win rate orders {percent(accuracy.value)} of held-out comparisons as people did "
+        f"({interval(accuracy)}), which cannot be told from a coin toss: give its win rate no weight."
+    ]

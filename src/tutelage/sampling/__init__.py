@@ -1,0 +1,1 @@
+"""One Sampler protocol, several ways to fulfil it."""

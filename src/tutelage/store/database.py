@@ -1,0 +1,161 @@
+"""The project's database: SQLite in write-ahead mode by default, any URL that SQLAlchemy takes.
+
+Takes a URL, makes an engine with its tables up to date. Left out on purpose: what is asked of it
+(`records.py`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+
+from tutelage.core.errors import ResourceError, StoreError, TutelageError
+from tutelage.store.migrations import migrate
+
+WAIT_SECONDS = 30.0
+"""How long a writer waits for another one before it gives up."""
+
+
+class Database:
+    """An open database. Use it as a context manager, or `close` it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str, project: Path | None = None) -> Self:
+        """Open (and make, and migrate) the database at `url`; a relative SQLite path starts at `project`.
+
+        Raises `StoreError` if it cannot be opened, is damaged, or is of a newer version.
+        """
+        place = _located(url, project)
+        try:
+            engine = create_engine(place, connect_args=_connect_args(place), pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError, ImportError) as problem:
+            raise StoreError(
+                f"the database '{_shown(place)}' cannot be used: {_first_line(problem)}"
+            ) from None
+        if place.get_backend_name() == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        database = cls(engine)
+        try:
+            with database.begin() as connection:
+                migrate(connection)
+        except BaseException:
+            engine.dispose()
+            raise
+        return database
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that may write: all of it is kept, or nothing. Database faults become one sentence."""
+        with self._transaction(self.engine.execution_options(writes=True)) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads; it waits for nobody."""
+        with self._transaction(self.engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as problem:
+            raise _explained(problem, _shown(self.engine.url)) from problem
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _located(url: str, project: Path | None) -> URL:
+    try:
+        place = make_url(url)
+    except ArgumentError:
+        raise StoreError(
+            f"'{url}' is no database address: write `database: sqlite:///tutelage.db` in the recipe"
+        ) from None
+    name = place.database
+    if place.get_backend_name() == "sqlite" and name and name != ":memory:":
+        path = (project or Path()) / name
+        if not path.parent.is_dir():
+            raise StoreError(
+                f"the folder {path.parent} for the database does not exist: make it, or change `database`"
+            )
+        return place.set(database=str(path))
+    return place
+
+
+def _connect_args(place: URL) -> dict[str, Any]:
+    return {"timeout": WAIT_SECONDS} if place.get_backend_name() == "sqlite" else {}
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    # Python's sqlite3 would commit by itself around CREATE TABLE; with None, transactions are ours.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # Readers and one writer at a time do not wait for each other; a commit survives a crash of the program.
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its place in the queue at once: a reader that turns writer later could not wait.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
+    said = _first_line(getattr(problem, "orig", None) or problem)
+    if "disk is full" in said or "No space left" in said:
+        return ResourceError(
+            f"the disk is full, so nothing could be written to the database {where}: free some space"
+        )
+    if "not a database" in said or "malformed" in said:
+        return StoreError(
+            f"the database {where} is damaged ({said}): move it away and run again, it is made anew"
+        )
+    if "readonly" in said or "unable to open" in said:
+        return StoreError(f"the database {where} cannot be written ({said}): check the folder's permissions")
+    if "locked" in said:
+        return StoreError(
+            f"the database {where} was busy for {WAIT_SECONDS:.0f} seconds: stop the other program"
+        )
+    if "FOREIGN KEY" in said or "foreign key" in said:
+        return StoreError(
+            f"the database {where} lacks the prompt that a record belongs to: add prompts first"
+        )
+    kind = "refused" if isinstance(problem, DatabaseError) else "could not be asked"
+    return StoreError(f"the database {where} {kind}: {said}")
+
+
+def _shown(place: URL) -> str:
+    name = place.database or "in memory"
+    return name if place.get_backend_name() == "sqlite" else place.render_as_string(hide_password=True)
+
+
+def _first_line(problem: BaseException) -> str:
+    lines = str(problem).strip().splitlines()
+    return (lines[0] if lines else type(problem).__name__).rstrip(".")[:200]

@@ -1,0 +1,45 @@
+"""Ordered changes of the database's shape. Each is a module with a sentence and `up(connection)`.
+
+A migration that was ever released is never edited: a further one is added to the list. What was applied
+stands in the table `schema_version`, one row each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, inspect, text
+
+from tutelage.core.errors import StoreError
+from tutelage.store.migrations import m0001_records
+
+Migration = tuple[str, Callable[[Connection], None]]
+
+MIGRATIONS: tuple[Migration, ...] = (("0001 records and artifacts", m0001_records.up),)
+
+
+def migrate(connection: Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> int:
+    """Apply what is missing, in order; returns how many were applied.
+
+    Raises `StoreError` if the database was made by a newer Tutelage.
+    """
+    if not inspect(connection).has_table("schema_version"):
+        connection.execute(
+            text(
+                "CREATE TABLE schema_version "
+                "(number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied TEXT NOT NULL)"
+            )
+        )
+    at = connection.execute(text("SELECT MAX(number) FROM schema_version")).scalar() or 0
+    if at > len(migrations):
+        raise StoreError(
+            f"the database has schema version {at} and this Tutelage knows {len(migrations)}: update Tutelage"
+        )
+    for number, (name, up) in enumerate(migrations[at:], start=at + 1):
+        up(connection)
+        connection.execute(
+            text("INSERT INTO schema_version (number, name, applied) VALUES (:number, :name, :applied)"),
+            {"number": number, "name": name, "applied": datetime.now(UTC).isoformat(timespec="seconds")},
+        )
+    return len(migrations) - at

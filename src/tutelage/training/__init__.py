@@ -1,0 +1,1 @@
+"""The training stages: each a story that reads top to bottom, over shared objectives."""

@@ -1,0 +1,83 @@
+"""From resolved records to what the reward model trains on: one prompt with all its responses as a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tutelage.core.errors import DataError
+from tutelage.core.records import Comparison, Prompt, Ranking, Response
+from tutelage.data.tokens import TokenContract
+from tutelage.models.scoring import Pair
+
+
+@dataclass(frozen=True)
+class RankedExample:
+    """One prompt, its responses as tokens, and what raters said of them, by index into `responses`.
+
+    `rankings` are tie groups, best first, with a weight each; `pairs` are (better, worse, preference,
+    weight). `words` counts each response's words, for measuring length bias.
+    """
+
+    prompt_id: str
+    category: str
+    prompt: tuple[int, ...]
+    responses: tuple[tuple[int, ...], ...]
+    rankings: tuple[tuple[tuple[tuple[int, ...], ...], float], ...]
+    pairs: tuple[tuple[int, int, float, float], ...]
+    words: tuple[int, ...]
+
+    @property
+    def sequences(self) -> list[Pair]:
+        return [(self.prompt, response) for response in self.responses]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(self.prompt) + len(r) for r in self.responses)
+
+
+def ranked_examples(
+    prompts: Mapping[str, Prompt],
+    responses: Mapping[str, Response],
+    rankings: Iterable[Ranking],
+    comparisons: Iterable[Comparison],
+    contract: TokenContract,
+) -> list[RankedExample]:
+    """Group rankings and comparisons by prompt, in a fixed order. Raises `DataError` for a missing record."""
+    by_prompt: dict[str, tuple[list[Ranking], list[Comparison]]] = {}
+    for ranking in rankings:
+        by_prompt.setdefault(ranking.prompt_id, ([], []))[0].append(ranking)
+    for comparison in comparisons:
+        by_prompt.setdefault(comparison.prompt_id, ([], []))[1].append(comparison)
+    examples: list[RankedExample] = []
+    for prompt_id in sorted(by_prompt):
+        ranked, compared = by_prompt[prompt_id]
+        if prompt_id not in prompts:
+            raise DataError(f"a judgement names the prompt {prompt_id}, which is not among the imported prompts")
+        examples.append(_example(prompts[prompt_id], responses, ranked, compared, contract))
+    return examples
+
+
+def _example(
+    prompt: Prompt,
+    responses: Mapping[str, Response],
+    rankings: Sequence[Ranking],
+    comparisons: Sequence[Comparison],
+    contract: TokenContract,
+) -> RankedExample:
+    named = [r for ranking in rankings for group in ranking.groups for r in group]
+    named += [r for c in comparisons for r in (c.chosen, c.rejected)]
+    ids = sorted(set(named))
+    if missing := next((r for r in ids if r not in responses), None):
+        raise DataError(f"a judgement on prompt {prompt.id} names the response {missing}, which was not imported")
+    place = {response_id: index for index, response_id in enumerate(ids)}
+    texts = [responses[i].text for i in ids]
+    return RankedExample(
+        prompt_id=prompt.id,
+        category=prompt.category,
+        prompt=tuple(contract.prompt_ids(prompt.messages)),
+        responses=tuple(tuple(contract.response_ids(text)) for text in texts),
+        rankings=tuple((tuple(tuple(place[r] for r in g) for g in x.groups), x.weight) for x in rankings),
+        pairs=tuple((place[c.chosen], place[c.rejected], c.preference, c.weight) for c in comparisons),
+        words=tuple(len(text.split()) for text in texts),
+    )

@@ -1,0 +1,94 @@
+"""What PPO knows of one iteration's responses, and how it is kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tutelage.models.scoring import Pair
+from tutelage.sampling.sampler import Sample
+
+
+class FlatRollouts(NamedTuple):
+    """The response tokens of some rollouts end to end, `(M,)` each."""
+
+    logprobs: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+    importance: Tensor
+
+
+@dataclass
+class Rollouts:
+    """Per-token tensors are `(B, T)` on the CPU, zero where `response_mask` is False; scores are `(B,)`.
+
+    `rewards`, `advantages`, `returns` and `importance` are filled in by `estimate_advantages`.
+    """
+
+    pairs: list[Pair]
+    samples: list[Sample]
+    scores: Tensor
+    response_mask: Tensor
+    logprobs: Tensor
+    entropy: Tensor
+    values: Tensor
+    sampler_logprobs: Tensor
+    reference_logprobs: Tensor
+    finished: Tensor
+    rewards: Tensor = field(default_factory=lambda: torch.zeros(0))
+    advantages: Tensor = field(default_factory=lambda: torch.zeros(0))
+    returns: Tensor = field(default_factory=lambda: torch.zeros(0))
+    importance: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and response tokens together."""
+        return sum(len(prompt) + len(response) for prompt, response in self.pairs)
+
+    def flat(self, members: Sequence[int], device: torch.device) -> FlatRollouts:
+        """The response tokens of `members`, end to end, in their order."""
+        index = list(members)
+        mask = self.response_mask[index]
+        tensors = (self.logprobs, self.values, self.advantages, self.returns, self.importance)
+        return FlatRollouts(*(t[index][mask].to(device) for t in tensors))
+
+
+def padded(flat: Tensor, response_mask: Tensor) -> Tensor:
+    """`(M,)` values laid into `(B, T)` where the mask is True, zeros elsewhere."""
+    return torch.zeros(response_mask.shape, dtype=flat.dtype).masked_scatter(response_mask, flat)
+
+
+def write_rollouts(folder: Path, iteration: int, rollouts: Rollouts) -> None:
+    """Keep tokens, log-probabilities, values, rewards and scores as `rollouts/NNNN.parquet`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    mask = rollouts.response_mask
+    lengths = mask.sum(1).tolist()
+
+    def lists(t: Tensor) -> list[list[float]]:
+        return [row[:n].tolist() for row, n in zip(t, lengths, strict=True)]
+
+    table = pa.table(
+        {
+            "prompt_ids": [list(prompt) for prompt, _ in rollouts.pairs],
+            "response_ids": [list(response) for _, response in rollouts.pairs],
+            "score": rollouts.scores.tolist(),
+            "finished": rollouts.finished.tolist(),
+            "logprobs": lists(rollouts.logprobs),
+            "sampler_logprobs": lists(rollouts.sampler_logprobs),
+            "reference_logprobs": lists(rollouts.reference_logprobs),
+            "values": lists(rollouts.values),
+            "rewards": lists(rollouts.rewards),
+            "advantages": lists(rollouts.advantages),
+        }
+    )
+    target = folder / "rollouts"
+    target.mkdir(exist_ok=True)
+    pq.write_table(table, target / f"{iteration:04d}.parquet")

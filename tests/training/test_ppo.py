@@ -1,0 +1,155 @@
+"""PPO: arrives at the known optimum, resumes to the same bits, and does not care how a batch is cut."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from benchmarks.spaces import (
+    PROMPT,
+    Space,
+    actors_for,
+    distribution,
+    exact_values,
+    kl_divergence,
+    optimum,
+    settings_for,
+    value_error,
+)
+from tests.helpers_training import Killed, KillAt
+
+from tutelage.core.recipe import PpoSettings
+from tutelage.core.recorder import Recorder, read_metrics
+from tutelage.training.ppo import (
+    accumulate,
+    collect,
+    estimate_advantages,
+    pick_prompts,
+    summarise,
+    train_ppo,
+)
+from tutelage.training.sft import trainable
+
+
+def test_one_token_bandit_reaches_the_optimum(tmp_path: Path) -> None:
+    space = Space.random(vocabulary=12, length=1, beta=0.5, seed=0)
+    actors = actors_for(space, seed=1)
+    reference = distribution(actors.reference, space)
+    best = optimum(reference, space)
+    assert kl_divergence(reference, best) > 0.2  # there is something to learn
+    settings = settings_for(space, iterations=80, rollouts=256, rate=4e-3)
+    train_ppo(actors, [PROMPT] * 256, [], settings, folder=tmp_path, recorder=Recorder("ppo"), seed=3)
+    assert kl_divergence(distribution(actors.policy, space), best) < 0.01
+    assert value_error(actors, space) < 0.05
+
+
+def test_exact_values_by_brute_force() -> None:
+    """The exact values against a plain walk over the tree."""
+    space = Space.random(vocabulary=3, length=2, beta=0.7, seed=4)
+    generator = torch.Generator().manual_seed(0)
+    policy = torch.randn(9, generator=generator).log_softmax(0)
+    reference = torch.randn(9, generator=generator).log_softmax(0)
+    p, q = policy.exp().reshape(3, 3), reference.exp().reshape(3, 3)
+    second = [
+        sum(
+            p[a, b] / p[a].sum() * (space.rewards[a, b] - 0.7 * ((p[a, b] / p[a].sum()) / (q[a, b] / q[a].sum())).log())
+            for b in range(3)
+        )
+        for a in range(3)
+    ]
+    first = sum(p[a].sum() * (second[a] - 0.7 * (p[a].sum() / q[a].sum()).log()) for a in range(3))
+    values = exact_values(policy, reference, space)
+    assert float(values[0]) == pytest.approx(float(first), abs=1e-5)
+    assert values[1].tolist() == pytest.approx([float(x) for x in second], abs=1e-5)
+
+
+def _settings(**changes: object) -> PpoSettings:
+    base = {"iterations": 5, "rollouts": 10, "minibatch": 4, "epochs": 2, "optim": {"learning_rate": 1e-2}}
+    return PpoSettings.model_validate({**base, "objective": {"kl_controller": "adaptive"}, **changes})
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_resumes_to_the_same_bits(tmp_path: Path, stop: int) -> None:
+    space = Space.random(vocabulary=6, length=3, beta=0.2, seed=0)
+    finals, logs = [], []
+    for name, stops in (("whole", (None,)), ("killed", (stop, None))):
+        folder = tmp_path / name
+        folder.mkdir()
+        for at in stops:
+            actors = actors_for(space, seed=1)
+            recorder = Recorder("ppo", folder, [KillAt(at)] if at else [])
+            run = lambda a, r, f: train_ppo(  # noqa: E731
+                a, [PROMPT] * 7, [PROMPT] * 3, _settings(), folder=f, recorder=r, seed=3
+            )
+            if at:
+                with pytest.raises(Killed):
+                    run(actors, recorder, folder)
+            else:
+                run(actors, recorder, folder)
+        finals.append([p.detach().clone() for p in actors.parameters()])
+        logs.append([{k: v for k, v in m.items() if k != "tokens_per_second"} for m in read_metrics(folder / "metrics.jsonl")])
+    assert all(torch.equal(a, b) for a, b in zip(*finals, strict=True))
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 5
+
+
+def test_micro_batches_add_up() -> None:
+    space = Space.random(vocabulary=6, length=3, beta=0.2, seed=0)
+    gradients, diagnostics = [], []
+    for budget in (100_000, 16):
+        settings = _settings(optim={"learning_rate": 1e-2, "micro_batch_tokens": budget})
+        actors = actors_for(space, seed=1)
+        rollouts = collect(actors, [PROMPT] * 10, settings, seed=5)
+        estimate_advantages(rollouts, settings, 0.1)
+        diagnostics.append(accumulate(actors, rollouts, list(range(10)), settings, 0))
+        gradients.append([p.grad.clone() for p in actors.parameters() if p.grad is not None])
+    assert all(torch.allclose(a, b, atol=1e-6, rtol=1e-4) for a, b in zip(*gradients, strict=True))
+    for key, value in diagnostics[0].items():
+        assert diagnostics[1][key] == pytest.approx(value, abs=1e-5)
+
+
+def test_first_update_is_on_policy() -> None:
+    """Before anything has moved: ratio 1, nothing clipped, no KL to itself or the reference."""
+    space = Space.random(vocabulary=6, length=3, beta=0.2, seed=0)
+    actors, settings = actors_for(space, seed=1), _settings()
+    rollouts = collect(actors, [PROMPT] * 10, settings, seed=5)
+    estimate_advantages(rollouts, settings, 0.1)
+    seen = accumulate(actors, rollouts, list(range(10)), settings, 0)
+    assert seen["ratio_mean"] == pytest.approx(1.0, abs=1e-5)
+    assert seen["clip_fraction"] == 0.0
+    told = summarise(rollouts, 0.1)
+    assert told["kl_k1"] == pytest.approx(0.0, abs=1e-5)
+    assert told["kl_k3"] == pytest.approx(0.0, abs=1e-5)
+    assert told["sampler_gap"] < 1e-4
+    assert told["response_length"] == 3.0
+
+
+def test_value_loss_reaches_the_trunk_only_if_asked() -> None:
+    space = Space.random(vocabulary=6, length=3, beta=0.2, seed=0)
+    for trains in (False, True):
+        settings = _settings(value_trains_trunk=trains)
+        actors = actors_for(space, seed=1)
+        with torch.no_grad():
+            actors.value.weight.normal_(generator=torch.Generator().manual_seed(2))
+        rollouts = collect(actors, [PROMPT] * 10, settings, seed=5)
+        estimate_advantages(rollouts, settings, 0.1)
+        rollouts.advantages = torch.zeros_like(rollouts.advantages)  # leaves the value loss alone
+        accumulate(actors, rollouts, list(range(10)), settings, 0)
+        moved = sum(float(p.grad.abs().sum()) for p in trainable(actors.policy, None) if p.grad is not None)
+        assert (moved > 1e-6) is trains
+
+
+def test_every_prompt_has_its_turn() -> None:
+    prompts = [(i,) for i in range(7)]
+    seen = [p for iteration in range(7) for p in pick_prompts(prompts, 3, seed=1, iteration=iteration)]
+    assert all(seen.count(p) == 3 for p in prompts)
+
+
+def test_the_reference_never_moves(tmp_path: Path) -> None:
+    space = Space.random(vocabulary=6, length=2, beta=0.2, seed=0)
+    actors = actors_for(space, seed=1)
+    before = copy.deepcopy(actors.reference.model.state_dict())
+    train_ppo(actors, [PROMPT] * 4, [], _settings(), folder=tmp_path, recorder=Recorder("ppo"), seed=3)
+    assert all(torch.equal(before[k], v) for k, v in actors.reference.model.state_dict().items())
