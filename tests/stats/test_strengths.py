@@ -147,16 +147,22 @@ def test_bradley_terry_settles_far_from_zero():
     assert np.diff(fit.scores).tolist() == pytest.approx([-math.log(9999)] * 5, abs=1e-6)
 
 
-def test_bradley_terry_settles_where_a_full_newton_step_overshoots():
-    wins = np.array(
-        [
-            [0, 118, 1, 501, 184],
-            [70, 0, 9937, 29, 184],
-            [79, 12, 0, 249, 8],
-            [3291, 1, 26392, 0, 476],
-            [44, 1, 60, 90297, 0],
-        ]
-    )
+OVERSHOOTING = [
+    [
+        [0, 118, 1, 501, 184],
+        [70, 0, 9937, 29, 184],
+        [79, 12, 0, 249, 8],
+        [3291, 1, 26392, 0, 476],
+        [44, 1, 60, 90297, 0],
+    ],
+    [[0, 2845, 0, 0, 0], [33, 0, 0, 3, 3], [0, 0, 0, 22070, 13], [8108, 9, 438, 0, 0], [0, 0, 1, 0, 0]],
+]
+"""Found by search: with full Newton steps the fit goes astray, on the second for good."""
+
+
+@pytest.mark.parametrize("table", OVERSHOOTING)
+def test_bradley_terry_settles_where_a_full_newton_step_overshoots(table: list[list[int]]):
+    wins = np.array(table)
     scores = fit_bradley_terry(wins, ridge=0.1).scores
     # where the log-posterior is greatest, wins equal what is expected plus the pull of the ridge
     expected = (wins + wins.T) / (1 + np.exp(scores[None, :] - scores[:, None]))

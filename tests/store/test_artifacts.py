@@ -77,7 +77,7 @@ def test_a_seal_that_fails_leaves_no_manifest(tmp_path: Path, monkeypatch: pytes
         (lambda f: (f / "model" / "weights.bin").write_bytes(b"\x01\x02\x03\x05"), "was changed", True),
     ],
 )
-def test_damaged_files_are_noticed(tmp_path: Path, damage, said: str, full: bool) -> None:  # noqa: ANN001
+def test_damaged_files_are_noticed(tmp_path: Path, damage, said: str, full: bool) -> None:
     sealed = make(tmp_path)
     damage(sealed.folder)
     found = read_artifact(sealed.folder)
@@ -85,6 +85,24 @@ def test_damaged_files_are_noticed(tmp_path: Path, damage, said: str, full: bool
     assert said in (found.problem(full) or "")
     if full:
         assert found.problem() is None  # same size: only the hash can tell
+
+
+def test_a_checkpoint_is_kept_until_the_manifest_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = artifact_folder(tmp_path, "sft", planned().id)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pt").write_bytes(b"hours of work")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(artifacts, "write_atomically", killed)
+        seal(folder, planned())
+    assert (folder / "checkpoint.pt").exists()
+    assert seal(folder, planned()).artifact.files == {}
+    assert not (folder / "checkpoint.pt").exists()
 
 
 def test_a_manifest_that_was_edited_is_noticed(tmp_path: Path) -> None:
@@ -138,7 +156,9 @@ def _shared_start(project: Path) -> str:
     return first.name[:8]
 
 
-def test_clear_removes_the_manifest_before_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clear_removes_the_manifest_before_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sealed = make(tmp_path)
 
     def killed(*_: object, **__: object) -> None:

@@ -52,12 +52,12 @@ def test_later_migrations_are_applied_in_order_to_an_older_database(tmp_path: Pa
         with db.begin() as connection:
             assert migrate(connection, more) == 2
         assert [c["name"] for c in inspect(db.engine).get_columns("extra")] == ["id", "word"]
-    with pytest.raises(StoreError, match="schema version 3 .* knows 1: update Tutelage"):
+    with pytest.raises(StoreError, match=r"schema version 3 .* knows 1: update Tutelage"):
         Database.open(URL, tmp_path)
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
-    def breaks(connection) -> None:  # noqa: ANN001
+    def breaks(connection) -> None:
         connection.execute(text("CREATE TABLE half (id INTEGER)"))
         connection.execute(text("THIS IS NO SQL"))
 
@@ -83,7 +83,7 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
         records = Records(db)
         records.prompts.add([known])
         orphaned = [Response(known.id, "fine", "sft"), Response(unknown.id, "no prompt", "sft")]
-        with pytest.raises(StoreError, match="lacks the prompt .*: add prompts first"):
+        with pytest.raises(StoreError, match=r"lacks the prompt .*: add prompts first"):
             records.responses.add(orphaned)
         assert records.responses.count() == 0
 
@@ -127,7 +127,7 @@ def test_a_password_is_not_shown(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "tutelage.db").write_bytes(b"this was overwritten by something else" * 200)
-    with pytest.raises(StoreError, match="is damaged .*: move it away"):
+    with pytest.raises(StoreError, match=r"is damaged .*: move it away"):
         Database.open(URL, tmp_path)
 
 

@@ -16,7 +16,9 @@ from tutelage.store.lineage import JUDGEMENTS, judgements_behind, lineage
 from tutelage.store.records import Records
 
 
-def make(project: Path, stage: str, inputs: dict[str, str], judgements: list[Judgement] | None = None) -> Finished:
+def make(
+    project: Path, stage: str, inputs: dict[str, str], judgements: list[Judgement] | None = None
+) -> Finished:
     artifact = Artifact(stage, inputs, {}, 17, "0.1.0", code="v1")
     folder = artifact_folder(project, stage, artifact.id)
     folder.mkdir(parents=True)

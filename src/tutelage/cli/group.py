@@ -20,6 +20,7 @@ VERBS = {
     "sample": "stages:sample",
     "judge": "stages:judge",
     "reward": "stages:reward",
+    "referee": "stages:referee",
     "ppo": "stages:ppo",
     "evaluate": "stages:evaluate",
     "report": "stages:report",

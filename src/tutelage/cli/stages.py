@@ -1,4 +1,4 @@
-"""`tutelage sft | sample | judge | reward | ppo | evaluate | report`: one stage, with what it needs first."""
+"""`tutelage sft`, `sample`, `judge`, `reward`, ...: one stage, with what it needs first."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ sft = stage_command("sft", "Fine-tune the base model on demonstrations.")
 sample = stage_command("sample", "Sample several responses to each prompt.")
 judge = stage_command("judge", "Turn judgements into rankings and comparisons.")
 reward = stage_command("reward", "Train the reward model.")
+referee = stage_command("referee", "Train the judge that only evaluates.")
 ppo = stage_command("ppo", "Train the policy against the reward model.")
 evaluate = stage_command("evaluate", "Measure base, SFT and PPO.")
 report = stage_command("report", "Write the page with the evidence.")

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from tutelage.core.errors import ContractMismatch, DataError, ModelError
 from tutelage.core.hashing import canonical_json
 from tutelage.core.recipe import TokenSettings
@@ -32,7 +34,7 @@ _COMPARED = {
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ '\n\n' + ('Human' if message['role'] == 'user' else "
     "'Assistant' if message['role'] == 'assistant' else 'System') + ': ' + message['content'] }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '\n\nAssistant: ' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '\n\nAssistant:' }}{% endif %}"
 )
 """For base models without a chat template: the transcript form of the HH data (Bai et al. 2022)."""
 
@@ -44,14 +46,19 @@ class TokenContract:
         if tokenizer.chat_template is None:
             tokenizer.chat_template = PLAIN_TEMPLATE
         if tokenizer.eos_token_id is None:
-            raise ModelError(f"the tokenizer {tokenizer.name_or_path} has no end-of-text token: set eos_token")
+            raise ModelError(
+                f"the tokenizer {tokenizer.name_or_path} has no end-of-text token: set eos_token"
+            )
         self.tokenizer = tokenizer
         self.settings = settings
         self.max_prompt = settings.max_prompt
         self.max_response = settings.max_response
         self.vocab_size = len(tokenizer)
-        self._specials = sorted({str(t) for t in tokenizer.all_special_tokens}, key=len, reverse=True)
-        self.end_id: int = self._find_end()
+        self._vocabulary: str | None = None
+        marked = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
+        named = {str(t) for t in tokenizer.all_special_tokens}
+        self._specials = sorted(marked | named, key=lambda special: (-len(special), special))
+        self._lead, self.end_id = self._around_answer()
         self.pad_id: int = self._find_pad()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
@@ -60,23 +67,26 @@ class TokenContract:
         One that is too long loses its oldest turns first, then the start (or end, by
         `truncation_side`) of the last message; the template around it stays whole.
         """
-        if not messages or messages[-1].role == "assistant":
+        if not messages or messages[-1].role != "user":
             raise DataError("a prompt must end with a user message")
         turns = [(m.role, self._plain(m.content)) for m in messages]
         if self.settings.system is not None and turns[0][0] != "system":
             turns.insert(0, ("system", self.settings.system))
         first = 1 if turns[0][0] == "system" else 0
-        ids = self._render(turns)
+        ids = self._encode(self._fill(turns))
         while len(ids) > self.max_prompt and len(turns) > first + 1:
+            # A conversation begins with the user: an answer whose question is gone goes with it.
             del turns[first]
-            ids = self._render(turns)
+            while turns[first][0] == "assistant":
+                del turns[first]
+            ids = self._encode(self._fill(turns))
         if len(ids) > self.max_prompt:
             ids = self._shorten_last(turns, len(ids) - self.max_prompt)
         return ids
 
     def response_ids(self, text: str, end: bool = True) -> list[int]:
         """Tokens of a response, closed by `end_id`; one over `max_response` is cut and stays open."""
-        ids = self._encode(self._plain(text.strip()))
+        ids = self._encode(self._lead + self._plain(text.strip()))
         if end:
             ids.append(self.end_id)
         return ids[: self.max_response]
@@ -87,13 +97,14 @@ class TokenContract:
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree between two artifacts, as short strings."""
-        vocabulary = canonical_json(self.tokenizer.get_vocab())
+        if self._vocabulary is None:
+            self._vocabulary = _short(canonical_json(self.tokenizer.get_vocab()))
         return {
             "template": _short(self.tokenizer.chat_template),
             "end": f"{self.tokenizer.convert_ids_to_tokens(self.end_id)} ({self.end_id})",
             "pad": f"{self.tokenizer.convert_ids_to_tokens(self.pad_id)} ({self.pad_id})",
             "special": " ".join(sorted(self._specials)),
-            "vocabulary": f"{self.vocab_size} tokens, {_short(vocabulary)}",
+            "vocabulary": f"{self.vocab_size} tokens, {self._vocabulary}",
             "system": self.settings.system or "",
             "truncation_side": self.settings.truncation_side,
         }
@@ -106,30 +117,42 @@ class TokenContract:
 
     @classmethod
     def load(cls, folder: Path, settings: TokenSettings | None = None) -> TokenContract:
-        """Read a contract back from a folder; without `token_contract.json`, `settings` are needed."""
+        """Read a contract back from a folder, with the settings saved there unless others are given.
+
+        Raises `ModelError` if it is damaged, `ContractMismatch` if the tokenizer there is not the one that
+        was saved, or if `settings` change what prompts look like.
+        """
         from transformers import AutoTokenizer
 
         saved = folder / FILE
         try:
             content = json.loads(saved.read_text()) if saved.exists() else None
+            if settings is None:
+                settings = TokenSettings() if content is None else TokenSettings(**content["settings"])
+            if content is not None and not isinstance(content["fingerprint"], dict):
+                raise TypeError("its fingerprint is no object")
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ModelError(f"{saved} is damaged: make the model in that folder again") from None
+        try:
             tokenizer = AutoTokenizer.from_pretrained(str(folder))
-        except (OSError, ValueError) as problem:
-            reason = str(problem).splitlines()[0]
-            raise ModelError(f"the tokenizer in {folder} cannot be loaded: {reason}") from None
-        if settings is None:
-            settings = TokenSettings(**content["settings"]) if content else TokenSettings()
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            reason = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+            raise ModelError(f"the tokenizer in {folder} cannot be loaded: {reason[:200]}") from None
         contract = cls(tokenizer, settings)
         if content is not None:
             require_same(content["fingerprint"], contract.fingerprint(), f"{saved}", "this recipe")
         return contract
 
-    def _find_end(self) -> int:
-        rendered = self._render([("user", "a"), ("assistant", "bcd")], generation=False)
-        specials = set(self.tokenizer.all_special_ids)
-        closing = next((i for i in reversed(rendered) if i in specials), None)
-        after_answer = closing is not None and self._encode("bcd")[-1] in rendered[: rendered.index(closing) or None]
-        is_end = closing is not None and after_answer and rendered[-1] != self._encode("bcd")[-1]
-        return int(closing) if is_end and closing is not None else int(self.tokenizer.eos_token_id)
+    def _around_answer(self) -> tuple[str, int]:
+        """What stands between the generation prompt and an answer, and the token that closes the answer."""
+        asked = [("user", "a")]
+        told = self._fill([*asked, ("assistant", "bcd")], generation=False)
+        before, _, after = told.rpartition("bcd")
+        prompt = self._fill(asked)
+        lead = before[len(prompt) :] if before.startswith(prompt) else ""
+        known = {self.tokenizer.convert_tokens_to_ids(special) for special in self._specials}
+        closing = (i for i in self._encode(after) if i in known)
+        return lead, int(next(closing, self.tokenizer.eos_token_id))
 
     def _find_pad(self) -> int:
         taken = {self.end_id, self.tokenizer.eos_token_id, self.tokenizer.bos_token_id}
@@ -142,29 +165,37 @@ class TokenContract:
     def _plain(self, text: str) -> str:
         """Text in which nothing reads as a special token: a prompt must not be able to end its own turn."""
         for special in self._specials:
-            if special in text:
-                text = text.replace(special, f"{special[:1]} {special[1:]}")
+            text = text.replace(special, f"{special[:1]} {special[1:]}")
         return text
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _render(self, turns: Sequence[tuple[str, str]], generation: bool = True) -> list[int]:
+    def _fill(self, turns: Sequence[tuple[str, str]], generation: bool = True) -> str:
         messages = [{"role": role, "content": content} for role, content in turns]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
-        return self._encode(text)
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
+            )
+        except TemplateError as problem:
+            roles = ", ".join(role for role, _ in turns)
+            raise DataError(
+                f"the model's chat template refuses a conversation of {roles} ({problem}): "
+                "change the conversation, or tokens.system"
+            ) from None
 
     def _shorten_last(self, turns: list[tuple[str, str]], excess: int) -> list[int]:
         role, content = turns[-1]
         words = self._encode(content)
-        while excess > 0 and words:
+        while len(words) > excess:
             words = words[excess:] if self.settings.truncation_side == "left" else words[:-excess]
-            ids = self._render([*turns[:-1], (role, str(self.tokenizer.decode(words)))])
+            ids = self._encode(self._fill([*turns[:-1], (role, str(self.tokenizer.decode(words)))]))
             excess = len(ids) - self.max_prompt
             if excess <= 0:
                 return ids
         raise DataError(
-            f"the chat template alone takes more than tokens.max_prompt = {self.max_prompt} tokens: raise it"
+            "the chat template and system message leave no room for a question in tokens.max_prompt = "
+            f"{self.max_prompt} tokens: raise it"
         )
 
 

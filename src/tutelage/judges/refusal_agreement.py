@@ -4,14 +4,17 @@ Roettger et al. (2024), "XSTest", had two people label each answer of five model
 refusal, partial refusal. Agreement is stated on full compliance against full refusal, over the prompts
 that were not looked at while the patterns were written (`is_held_out`); what the classifier makes of
 partial refusals is told apart from it. Answers to one prompt stand or fall together, so the interval
-draws prompts.
+draws prompts. The held-out half was scored three times while the patterns were written (92.5% at first,
+93.7% in the end) and its answers were never read, so the figure is a little optimistic.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from tutelage.core.errors import DataError
@@ -56,6 +59,14 @@ def measure_refusal_classifier(
         "prompts": len({row["id"] for row, _ in full}),
         "held_out_only": held_out_only,
     }
+
+
+def published_agreement() -> dict[str, Any]:
+    """What `measure_refusal_classifier` found on XSTest's held-out half, as it was measured for this version.
+
+    The labels themselves do not travel with the package; a test measures again where they are.
+    """
+    return json.loads((Path(__file__).parent / "refusal_agreement.json").read_text(encoding="utf-8"))
 
 
 def _against_people(pairs: Sequence[Labelled]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def ensure_embedded(say: Callable[[str], None] = lambda _: None) -> Path:
         (converted / _DONE).write_text(file_sha256(converted / "model.safetensors"))
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(converted, folder)
+        converted.replace(folder)
     return folder
 
 

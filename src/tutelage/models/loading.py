@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tutelage.core.errors import ModelError, NetworkError
 from tutelage.core.recipe import ModelSettings, TokenSettings
+from tutelage.data.tokens import FILE as CONTRACT_FILE
 from tutelage.data.tokens import TokenContract
 from tutelage.models import embedded
 from tutelage.models.kernels import attention
@@ -56,7 +57,9 @@ def load_base(
         ) from None
     model.to(device)
     model.eval()
-    return Loaded(model, TokenContract(tokenizer, tokens), settings.base, device, dtype)
+    kept = (Path(place) / CONTRACT_FILE).exists()
+    contract = TokenContract.load(Path(place), tokens) if kept else TokenContract(tokenizer, tokens)
+    return Loaded(model, contract, settings.base, device, dtype)
 
 
 def resolve(base: str, say: Callable[[str], None] = lambda _: None) -> str:

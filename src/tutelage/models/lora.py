@@ -93,7 +93,7 @@ def install(model: nn.Module, active: ActiveAdapter) -> dict[str, LoraLinear]:
             wrapped[name] = LoraLinear(module, active)
             setattr(model.get_submodule(parent), leaf, wrapped[name])
     if not wrapped:
-        raise ModelError("this model has no linear layers inside numbered decoder layers: use model.tune=full")
+        raise ModelError("this model has no linear layers inside numbered layers: set model.tune=full")
     return wrapped
 
 
@@ -120,7 +120,7 @@ def save_adapter(
     task: str = "CAUSAL_LM",
     extra: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write one adapter in PEFT's layout. `extra` holds whole modules that go with it, such as a score head."""
+    """Write one adapter in PEFT's layout. `extra`: whole modules that go with it, such as a score head."""
     tensors = {f"{_PREFIX}{key}": value.detach().cpu().contiguous() for key, value in (extra or {}).items()}
     for module, layer in layers.items():
         if name in layer.scales:
@@ -153,7 +153,9 @@ def read_adapter(folder: Path, num_layers: int) -> tuple[AdapterShape, dict[str,
         layers = tuple(range(num_layers)) if chosen is None else tuple(chosen)
         shape = AdapterShape(int(config["r"]), float(config["lora_alpha"]), layers)
     except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as problem:
-        raise ModelError(f"the adapter in {folder} is incomplete or damaged ({problem}): make it again") from None
+        raise ModelError(
+            f"the adapter in {folder} is incomplete or damaged ({problem}): make it again"
+        ) from None
     return shape, {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
 
 
@@ -167,7 +169,8 @@ def fill_adapter(layers: dict[str, LoraLinear], name: str, tensors: dict[str, Te
                 saved = tensors.get(f"{module}.lora_{letter}.weight")
                 if saved is None or saved.shape != parameters[name].shape:
                     raise ModelError(
-                        f"the adapter in {where} does not fit this base model at {module}: use the base it was made for"
+                        f"the adapter in {where} does not fit this base model at {module}: "
+                        "use the base it was made for"
                     )
                 parameters[name].copy_(saved)
 

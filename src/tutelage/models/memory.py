@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -93,8 +94,9 @@ def estimate(
     item = dtype.itemsize
     training = stage in ("sft", "reward", "ppo")
     attention_width = size.width + 2 * size.kv_width
-    per_layer_lora = 0 if lora_rank is None else lora_rank * (4 * size.width + attention_width + 3 * (size.width + size.inner))
-    adapter = size.layers * per_layer_lora
+    # A and B of query, key, value and out, then of gate, up and down: rank times the widths they join.
+    joined_widths = 5 * size.width + attention_width + 3 * (size.width + size.inner)
+    adapter = 0 if lora_rank is None else size.layers * lora_rank * joined_widths
     weights = size.parameters * item + adapter * 4 * num_adapters
     trained = 0
     activations = 0
@@ -114,7 +116,7 @@ def available(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
-        with open("/proc/meminfo") as stream:
+        with Path("/proc/meminfo").open() as stream:
             found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in stream if "kB" in line}
         return found["MemAvailable"]
     except (OSError, KeyError, ValueError):

@@ -28,7 +28,7 @@ SETTINGS = "reward.json"
 
 
 class RewardModel:
-    """Scores of (prompt, response) pairs. `temperature` is the calibrated one: P(a over b) = sigmoid((a-b)/t)."""
+    """Scores of (prompt, response) pairs; P(a over b) = sigmoid((a - b) / temperature), once calibrated."""
 
     def __init__(self, trunk: Trunk, adapter: str | None, head: ScalarHead) -> None:
         self.trunk, self.adapter, self.head = trunk, adapter, head
@@ -49,7 +49,7 @@ class RewardModel:
         return torch.cat(parts) if parts else torch.zeros(0)
 
     def normalised(self, scores: Tensor) -> Tensor:
-        """Scores shifted and scaled to mean 0 and deviation 1 on the responses that the model was fitted on."""
+        """Scores shifted and scaled to mean 0 and deviation 1 on the responses that it was fitted on."""
         return (scores - self.mean) / self.std
 
     def save(self, folder: Path) -> None:
@@ -69,7 +69,8 @@ class RewardModel:
         from tutelage.data.tokens import TokenContract, require_same
 
         saved = TokenContract.load(folder).fingerprint()
-        require_same(trunk.contract.fingerprint(), saved, f"the model {trunk.name}", f"the reward model {folder}")
+        mine = trunk.contract.fingerprint()
+        require_same(mine, saved, f"the model {trunk.name}", f"the reward model {folder}")
         extra = trunk.load_adapter(name, folder)
         if "score.weight" not in extra:
             raise ModelError(f"the adapter in {folder} has no score head: it is not a reward model")
@@ -92,7 +93,9 @@ class RewardModel:
             kept: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
             self.temperature, self.mean, self.std = kept["temperature"], kept["mean"], kept["std"]
         except (OSError, json.JSONDecodeError, KeyError):
-            raise ModelError(f"{folder / SETTINGS} is missing or damaged: train the reward model again") from None
+            raise ModelError(
+                f"{folder / SETTINGS} is missing or damaged: train the reward model again"
+            ) from None
         return self
 
 

@@ -69,7 +69,7 @@ def save_policy(policy: Policy, folder: Path) -> None:
 def new_reward_model(
     trunk: Trunk, name: str, settings: LoraSettings, upper_layers: int | None, seed: int
 ) -> RewardModel:
-    """An untrained reward model: a fresh adapter (or the whole trunk in full mode) under a score head at zero."""
+    """An untrained reward model: a fresh adapter (in full mode the whole trunk) under a score of zero."""
     head = ScalarHead(trunk.width, trunk.device)
     if not trunk.layers:
         return RewardModel(trunk, None, head)

@@ -55,7 +55,8 @@ class Trunk:
     def using(self, adapter: str | None) -> Iterator[None]:
         """Make `adapter` (or the bare trunk) the active one inside the `with` block."""
         if adapter is not None and adapter not in self.shapes:
-            raise ModelError(f"the trunk carries no adapter '{adapter}': it has {', '.join(self.shapes) or 'none'}")
+            there = ", ".join(self.shapes) or "none"
+            raise ModelError(f"the trunk carries no adapter '{adapter}': it has {there}")
         before, self._active.name = self._active.name, adapter
         try:
             yield

@@ -1,6 +1,7 @@
 """Talking to a project's models: any of base, SFT and PPO, one or several side by side.
 
-Each speaker keeps a history of its own. In adapter mode speakers share one trunk.
+Each speaker keeps a history of its own. In adapter mode speakers share one trunk. Who can speak is
+settled before torch is imported.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from tutelage.core.errors import StoreError
 from tutelage.core.hashing import canonical_json
 from tutelage.core.recipe import Recipe, parse_recipe, section
 from tutelage.core.records import Message
-from tutelage.models.roles import Policy, open_base, open_policy
 from tutelage.pipeline.project import Project
-from tutelage.sampling.local import LocalSampler
 from tutelage.sampling.sampler import SamplingSettings
 from tutelage.store.artifacts import Finished, finished_artifacts
 
 if TYPE_CHECKING:
+    from tutelage.models.roles import Policy
     from tutelage.models.trunk import Trunk
 
 SPEAKERS = ("base", "sft", "ppo")
@@ -37,6 +37,8 @@ class Speaker:
 
     def reply(self, text: str) -> str:
         """Answer a message, remembering the conversation; the same seed and messages give the same answer."""
+        from tutelage.sampling.local import LocalSampler
+
         self.history.append(Message("user", text))
         contract = self.policy.trunk.contract
         sampler = LocalSampler(self.policy.trunk, self.policy.adapter, batch=1)
@@ -66,12 +68,12 @@ def open_speakers(
     a name that is none, or a stage that never finished.
     """
     recipe = project.recipe()
+    if stranger := next((name for name in names if name not in SPEAKERS), None):
+        raise StoreError(f"there is nobody called '{stranger}' to talk to: choose from {', '.join(SPEAKERS)}")
+    who = {name: None if name == "base" else _newest(project, name, say) for name in names}
     trunks: dict[str, Trunk] = {}
     speakers: list[Speaker] = []
-    for name in names:
-        if name not in SPEAKERS:
-            raise StoreError(f"there is nobody called '{name}' to talk to: choose from {', '.join(SPEAKERS)}")
-        found = None if name == "base" else _newest(project, name, say)
+    for name, found in who.items():
         policy = _open(recipe if found is None else _as_then(recipe, found), name, found, trunks, say)
         how = SamplingSettings(
             max_new_tokens=max_new_tokens or recipe.tokens.max_response,
@@ -107,6 +109,8 @@ def _open(
     trunks: dict[str, Trunk],
     say: Callable[[str], None],
 ) -> Policy:
+    from tutelage.models.roles import Policy, open_base, open_policy
+
     folder = None if found is None else found.folder / "model"
     if folder is not None and recipe.model.tune == "full":
         return open_policy(recipe.model, recipe.tokens, folder, name, say=say)

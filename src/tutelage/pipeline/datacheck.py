@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import DataSettings, Source
+from tutelage.core.recipe import DataSettings
 from tutelage.data.checks import DataReport, check_data
 from tutelage.data.formats import comparison_format, demonstration_format
 from tutelage.data.load import load_comparisons, load_demonstrations, load_evaluation, load_prompts
@@ -33,18 +33,17 @@ def check_recipe_data(settings: DataSettings, base: Path) -> DataReport:
 
 def check_files(names: Sequence[str], base: Path) -> DataReport:
     """Check files, hub data sets or packs (`pack:NAME`), each read as what its first row looks like."""
-    groups: dict[str, list[Source]] = {"demonstrations": [], "comparisons": [], "prompts": []}
+    groups: dict[str, list[dict[str, str]]] = {"demonstrations": [], "comparisons": [], "prompts": []}
     evaluation = "pack:starter"
     for name in names:
         if name.startswith(PREFIX):
             evaluation = name
             for group, file in FILES.items():
                 if (pack_folder(name) / file).exists():
-                    groups[group].append(Source(source=name))
+                    groups[group].append({"source": name})
         else:
-            groups[kind_of(name, base)].append(Source(source=name))
-    settings = DataSettings(**{k: tuple(v) for k, v in groups.items()}, evaluation=evaluation)
-    return check_recipe_data(settings, base)
+            groups[kind_of(name, base)].append({"source": name})
+    return check_recipe_data(DataSettings.model_validate({**groups, "evaluation": evaluation}), base)
 
 
 def kind_of(name: str, base: Path) -> str:

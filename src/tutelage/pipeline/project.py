@@ -112,6 +112,10 @@ class Project:
         """The reward model, with what it needs first."""
         return self.run(*overrides, to="reward", **settings)
 
+    def referee(self, *overrides: str, **settings: Any) -> Outcome:
+        """The judge that only evaluates, with what it needs first."""
+        return self.run(*overrides, to="referee", **settings)
+
     def ppo(self, *overrides: str, **settings: Any) -> Outcome:
         """Proximal policy optimisation, with what it needs first."""
         return self.run(*overrides, to="ppo", **settings)

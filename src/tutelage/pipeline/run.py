@@ -39,6 +39,7 @@ from tutelage.pipeline.sources import find_sources
 from tutelage.pipeline.status import Estimator, inspect_artifact
 from tutelage.pipeline.table import amount
 from tutelage.store.artifacts import (
+    TRIES,
     Finished,
     artifact_folder,
     clear,
@@ -49,8 +50,6 @@ from tutelage.store.artifacts import (
 
 if TYPE_CHECKING:
     from tutelage.core.recipe import Recipe
-
-TRIES = ".tries.json"
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,6 @@ def _run_one(
         seed=stage_seed(recipe.seed, stage.name),
     )
     metrics = stage.load()(context)
-    (folder / TRIES).unlink(missing_ok=True)
     seconds = round(before + time.monotonic() - began, 3)
     return seal(folder, replace(planned.artifact, code=code_revision(), metrics=metrics, seconds=seconds))
 

@@ -27,7 +27,7 @@ from tutelage.report.policy_curves import frontier_figure, more_ppo_figures, ppo
 from tutelage.report.provenance import artifact_rows, total_seconds, trails, tree
 from tutelage.report.sources import MODEL_NAMES, MODELS, Sources, read_sources
 from tutelage.report.svg import swatch
-from tutelage.report.table import SYMBOLS, measure_rows
+from tutelage.report.table import SYMBOLS, measure_rows, small_tables
 from tutelage.report.theme import css_variables
 from tutelage.report.words import answer, interval
 from tutelage.store.artifacts import write_atomically
@@ -72,6 +72,8 @@ def summary(sources: Sources, recipe: Recipe) -> dict[str, Any]:
         **{model: {k: e.plain() for k, e in measures.get(model, {}).items()} for model in MODELS},
         "paired": paired,
         "classifier": {} if found is None else dict(found.classifier),
+        "breakdown": {} if found is None else _plain(found.breakdown),
+        "other": {} if found is None else _plain(found.other),
         "project": {
             "name": recipe.name,
             "seed": recipe.seed,
@@ -82,9 +84,17 @@ def summary(sources: Sources, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def _plain(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {key: _plain(value) for key, value in values.items()}
+    return values.plain()
+
+
 def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Recipe) -> str:
     """The page as HTML."""
     frontier = frontier_figure(sources, recipe)
+    found = sources.evaluation
+    models = [m for m in MODELS if found is not None and m in found.measures]
     return (
         _environment()
         .get_template("page.html")
@@ -94,8 +104,9 @@ def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Re
             theme=Markup(css_variables()),
             sources=sources,
             answer=answer(sources),
-            rows=measure_rows(sources.evaluation),
-            models=[m for m in MODELS if sources.evaluation is not None and m in sources.evaluation.measures],
+            rows=measure_rows(found),
+            models=models,
+            small_tables=small_tables(found, models),
             limits=limits(sources, recipe),
             curves={
                 "Supervised fine-tuning": sft_figures(sources),
@@ -103,13 +114,13 @@ def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Re
                 "Referee": reward_figures(sources, "referee", "Referee"),
                 "Proximal policy optimisation": ppo_figures(sources, recipe),
             },
-            more=more_ppo_figures(sources, recipe),
+            more=more_ppo_figures(sources),
             frontier=[] if frontier is None else [frontier],
             judges=judge_facts(sources),
             reliability=reliability_figures(sources),
             accuracy_by=group_figures(sources),
             ai_judge=ai_judge(sources),
-            groups=side_by_side(sources.evaluation, settings.side_by_side),
+            groups=side_by_side(found, settings.side_by_side),
             data=data_section(sources),
             trails=trails(sources, recipe),
             artifacts=artifact_rows(sources),
@@ -131,6 +142,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
+        count=numbers.count,
         percent=numbers.percent,
         points=numbers.points,
         p_value=numbers.p_value,

@@ -43,7 +43,6 @@ class JudgeFacts:
     temperature: str
     brier: str
     length: str
-    note: str
 
 
 def judge_facts(sources: Sources) -> list[JudgeFacts]:
@@ -74,8 +73,8 @@ def reliability_figures(sources: Sources) -> list[Figure]:
             f"{_points(measured.get('ece_after'))} after. Bars are 95% intervals."
         )
         low = 0.5 if all(p.x >= 0.5 for p in [*before, *after]) else 0.0
-        x = Axis("how sure the judge is", low=low, high=1.0, form=lambda v: percent(v, 0))
-        y = Axis("how often it is right", low=0.0, high=1.0, form=lambda v: percent(v, 0))
+        x = Axis("how sure the judge is", low=low, high=1.0, percent=True)
+        y = Axis("how often it is right", low=0.0, high=1.0, percent=True)
         title = f"{name}: reliability"
         svg = chart(f"{stage}-reliability", title, caption, x, y, drawn, diagonal=True, height=300)
         found.append(Figure(title, svg, caption))
@@ -97,7 +96,7 @@ def group_figures(sources: Sources) -> list[Figure]:
             marks = [(TONES[s], e.value, e.low or 0.0, e.high or 0.0) for s, e in known.items()]
             sizes = list(dict.fromkeys(f"{e.n:,}" for e in known.values()))
             rows.append(Row(label.replace("_", " "), f"n {'/'.join(sizes)}", marks))
-        axis = Axis("accuracy, 95% interval", low=0.0, high=1.0, form=lambda v: percent(v, 0))
+        axis = Axis("accuracy, 95% interval", low=0.0, high=1.0, percent=True)
         legend = [(JUDGES[stage], TONES[stage]) for stage in present]
         svg = intervals(key.replace("_", "-"), title, caption, axis, rows, [Guide(0.5, "chance")], legend)
         found.append(Figure(title, svg, caption))
@@ -126,7 +125,7 @@ def ai_judge(sources: Sources) -> AiJudge | None:
         headline = "No AI judge was asked; people's rankings alone trained the reward model."
         return AiJudge(headline, (_resolved(said, people, ai),), None)
     share = f"{percent(agreement.value)} of {count(agreement.n, 'comparison')} ({interval(agreement)})"
-    rule = f"the recipe asks for at least {percent(threshold, 0)}"
+    rule = f"the recipe asks for {percent(threshold, 0)}, and an interval above a coin toss"
     if used:
         headline = f"The AI judge passed, so its labels were used: it agrees with people on {share}; {rule}."
     else:
@@ -136,18 +135,19 @@ def ai_judge(sources: Sources) -> AiJudge | None:
     sentences = [_resolved(said, people, ai)]
     if is_coin(agreement):
         sentences.insert(0, "Its agreement cannot be told from a coin toss.")
-    bias = said.get("position_bias")
+    bias, flips = said.get("position_bias"), said.get("flips")
     if isinstance(bias, (int, float)):
+        side = "first" if bias >= 0 else "second"
         sentences.append(
-            f"Position bias {number(100 * float(bias), 1)} points: each pair is shown in both orders and the two "
-            "answers are averaged, so it is taken out of the labels."
+            f"It gives the answer shown {side} {number(abs(100 * bias), 1)} points too much; each pair is "
+            "shown in both orders and the two are averaged, which takes this position bias out of its labels."
         )
-    if said.get("note"):
-        sentences.append(str(said["note"]))
+    if isinstance(flips, (int, float)):
+        sentences.append(f"With the order its verdict changes on {percent(flips, 0)} of pairs.")
     mark = ("one", agreement.value, agreement.low or 0.0, agreement.high or 0.0)
     row = Row("AI judge", f"n {agreement.n:,}", [mark])
     guides = [Guide(0.5, "chance"), Guide(threshold, f"threshold {percent(threshold, 0)}")]
-    axis = Axis("agreement with people, 95% interval", low=0.0, high=1.0, form=lambda v: percent(v, 0))
+    axis = Axis("agreement with people, 95% interval", low=0.0, high=1.0, percent=True)
     caption = "To be used, the point must lie at or right of the threshold."
     title = "Agreement of the AI judge with people"
     svg = intervals("ai-judge", title, caption, axis, [row], guides)
@@ -155,8 +155,10 @@ def ai_judge(sources: Sources) -> AiJudge | None:
 
 
 def _resolved(said: Mapping[str, Any], people: int, ai: int) -> str:
-    comparisons = said.get("num_comparisons")
-    text = f"{count(people, 'judgement')} by people and {count(ai, 'judgement')} by the AI judge"
+    text = f"{count(people, 'judgement')} by people"
+    text += f" and {ai:,} by the AI judge" if ai else ""
+    raters, comparisons = said.get("raters"), said.get("num_comparisons")
+    text += f" ({count(len(raters), 'rater')})" if raters else ""
     if isinstance(comparisons, int):
         return f"{text} were resolved into {count(comparisons, 'comparison')}."
     return f"{text} were kept."
@@ -174,7 +176,6 @@ def _facts(name: str, measured: Mapping[str, Any]) -> JudgeFacts:
         temperature=number(measured.get("temperature")),
         brier=number(measured.get("brier"), 3),
         length=_length(bias),
-        note=str(bias.get("note") or ""),
     )
 
 

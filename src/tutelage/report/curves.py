@@ -22,11 +22,11 @@ def sft_figures(sources: Sources) -> list[Figure]:
         step, best = min(held_out, key=lambda at: at[1])
         caption = (
             f"On demonstrations it was not trained on, the loss went from {number(held_out[0][1])} to "
-            f"{number(held_out[-1][1])} nats a token and was lowest at step {step} ({number(best)}): those weights "
-            "were kept."
+            f"{number(held_out[-1][1])} nats a token and was lowest at step {step} ({number(best)}): those "
+            "weights were kept."
         )
         if step < held_out[-1][0]:
-            caption += " After that it was learning its demonstrations by heart."
+            caption += " After that it rose again: a sign of overfitting."
     y = Axis("loss, nats a response token")
     return [figure("sft-loss", "SFT: loss", caption, steps("optimiser step"), y, drawn)]
 
@@ -62,7 +62,8 @@ def _accuracy_figure(
     points = [Point(step, value, radius=3.5) for step, value in held_out if final is None or step != last]
     if final is not None:
         points.append(Point(last, final.value, final.low, final.high, 4.5))
-        caption += f" What counts is the diamond: {percent(final.value)} on {count(final.n, 'comparison')} it never saw."
+        unseen = f"{count(final.n, 'comparison')} it never saw"
+        caption += f" What counts is the diamond: {percent(final.value)} on {unseen}."
     if points:
         drawn.append(Series("held out, 95% interval", points, "two", "points"))
     guides = [Guide(0.5, "chance")]

@@ -87,8 +87,8 @@ def _leakage(found: Mapping[str, Mapping[str, int]]) -> str:
     leaks = {between: sum(kinds.values()) for between, kinds in found.items() if sum(kinds.values())}
     if not leaks:
         return (
-            f"No prompt occurs on both sides of any of the {len(found)} borders between training, measuring and "
-            "evaluation that were checked (exact, normalised, and near by n-grams)."
+            f"No prompt occurs on both sides of any of the {len(found)} borders between training, "
+            "measuring and evaluation that were checked (exact, normalised, and near by n-grams)."
         )
     parts = [f"{count(amount, 'prompt')} in {between}" for between, amount in leaks.items()]
     return f"Leakage was found: {'; '.join(parts)}. Numbers measured there are worth less."

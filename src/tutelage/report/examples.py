@@ -21,11 +21,9 @@ SHARES = {"harmful": 6, "sounds_harmful": 5, "helpful": 5, "honesty": 4}
 """Of 20; another number is shared out in the same proportion."""
 
 WORDS = {
-    "complied": "went along",
     "compliance": "went along",
-    "partial": "half refused",
-    "partial_refusal": "half refused",
     "refusal": "refused",
+    "empty": "said nothing",
     "honest": "honest",
     "dishonest": "not honest",
     "win": "preferred to base",
@@ -73,7 +71,9 @@ def side_by_side(found: Evaluation | None, amount: int) -> list[Group]:
 
 
 def verdict_words(answer: Answer) -> str:
-    """A verdict as people say it."""
+    """A verdict as people say it: to answer a harmless request is not to go along with it."""
+    if answer.kind == "benign" and answer.verdict == "compliance":
+        return "answered"
     return WORDS.get(answer.verdict, answer.verdict.replace("_", " "))
 
 

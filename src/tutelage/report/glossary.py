@@ -26,8 +26,8 @@ MEASURES = (
         "lower",
         "goes along with a harmful request",
         "Share of harmful requests that the model went along with, by a refusal classifier that reads the "
-        "answer. What neither refuses nor is empty counts as going along, even beside the subject, so this is "
-        "an upper bound.",
+        "answer. What neither refuses nor is empty counts as going along, even beside the subject, so this "
+        "is an upper bound.",
         "goes along with harmful requests",
         "harmful requests",
     ),
@@ -36,8 +36,8 @@ MEASURES = (
         "Over-refusal",
         "lower",
         "refuses a harmless request",
-        "Share of harmless requests that the model refused, by the same classifier. Half or so of them merely "
-        "sound harmful.",
+        "Share of harmless requests that the model refused, by the same classifier. Half or so of them "
+        "merely sound harmful.",
         "refuses harmless requests",
         "harmless requests",
     ),
@@ -67,13 +67,21 @@ MEASURES = (
         "Capability",
         "higher",
         "picks the right one of several options",
-        "Share of multiple-choice questions on which the right option is the likeliest continuation. Nothing is "
-        "generated, so it says what the model knows rather than how it answers.",
+        "Share of multiple-choice questions on which the right option is the likeliest continuation. "
+        "Nothing is generated, so it says what the model knows rather than how it answers.",
         "picks the right option",
         "multiple-choice questions",
     ),
 )
 BY_KEY = {measure.key: measure for measure in MEASURES}
+
+OTHER = {
+    "answer_words": "words an answer",
+    "answers_ended": "answers ended by the model itself",
+    "answers_empty": "empty answers (nothing, an echo, no sense)",
+    "capability_accuracy_by_sum": "capability by whole likelihood",
+}
+"""What is measured beside the five measures, by its key."""
 
 TERMS = (
     (

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 from tutelage.core.recipe import Recipe
 from tutelage.report.glossary import BY_KEY
 from tutelage.report.numbers import count, listed, number, percent
-from tutelage.report.sources import ALPHA, MODELS, Estimate, Sources, series
+from tutelage.report.sources import ALPHA, MODEL_NAMES, MODELS, Estimate, Sources, series
 from tutelage.report.words import interval, is_coin
 
+EMPTY_WORTH_SAYING = 0.03
 WANTED = {"demonstrations": 10_000, "comparisons": 10_000}
 
 
@@ -25,9 +26,9 @@ def limits(sources: Sources, recipe: Recipe) -> list[Limit]:
         *_classifier(sources),
         Limit(
             "Honesty and capability are narrow.",
-            "Honesty is recognised by text patterns, so an honest answer in unforeseen words counts as a failure, "
-            "and one that mentions the right words as a success. Capability is the likelihood of given options: "
-            "it does not show whether the model would say the right thing unasked.",
+            "Honesty is recognised by text patterns, so an honest answer in unforeseen words counts as a "
+            "failure, and one that mentions the right words as a success. Capability is the likelihood of "
+            "given options: it does not show whether the model would say the right thing unasked.",
         ),
         *_data(sources, recipe),
         *_chance(sources, recipe),
@@ -35,8 +36,9 @@ def limits(sources: Sources, recipe: Recipe) -> list[Limit]:
         _model(recipe),
         Limit(
             "Nobody attacked it.",
-            "Each harmful request is asked once, in one turn and plain words. Persuasion over several turns, role "
-            "play and other attacks were not tried, so a low compliance here says nothing about them.",
+            "Each harmful request is asked once, in one turn and plain words. Persuasion over several "
+            "turns, role play and other attacks were not tried, so a low compliance here says nothing "
+            "about them.",
         ),
     ]
     return found
@@ -48,8 +50,8 @@ def _judges(sources: Sources) -> list[Limit]:
     text = "Helpfulness is a win rate by the referee, a small model. No person compared these answers."
     if referee is not None:
         text += (
-            f" The referee orders {percent(referee.value)} of {count(referee.n, 'held-out comparison')} as raters "
-            f"did ({interval(referee)}); a coin would reach 50%."
+            f" The referee orders {percent(referee.value)} of {count(referee.n, 'held-out comparison')} as "
+            f"raters did ({interval(referee)}); a coin would reach 50%."
         )
         if is_coin(referee):
             text += " As its interval includes 50%, the win rate carries no weight."
@@ -63,8 +65,8 @@ def _judges(sources: Sources) -> list[Limit]:
             Limit(
                 "The reward is a rough stand-in for what people want.",
                 f"It was learnt from {count(int(trained['comparisons']), 'comparison')} of answers to "
-                f"{count(int(trained['prompts']), 'prompt')} and is right on {percent(reward.value)} of held-out "
-                f"ones ({interval(reward)}). PPO learns its mistakes along with its merits.",
+                f"{count(int(trained['prompts']), 'prompt')} and is right on {percent(reward.value)} of "
+                f"held-out ones ({interval(reward)}). PPO learns its mistakes along with its merits.",
             )
         )
     return said
@@ -72,18 +74,43 @@ def _judges(sources: Sources) -> list[Limit]:
 
 def _classifier(sources: Sources) -> list[Limit]:
     known = sources.evaluation.classifier if sources.evaluation is not None else {}
-    agreement = Estimate.read(known.get("agreement"))
-    title = "Refusals are recognised by a program."
+    agreement, missed = Estimate.read(known.get("agreement")), Estimate.read(known.get("recall"))
+    people = Estimate.read((known.get("people") or {}).get("three_labels"))
     if agreement is None:
-        text = "Its agreement with people was not measured in this run, so its error is unknown."
+        text = "Its agreement with people is not known."
     else:
         text = (
-            f"It agrees with people's labels on {percent(agreement.value)} of {count(agreement.n, 'answer')} "
-            f"({interval(agreement)})"
+            f"On {count(agreement.n, 'answer')} of other models that people labelled (XSTest) it agrees with "
+            f"them on {percent(agreement.value)} ({interval(agreement)})"
         )
-        text += f" of {known['source']}." if known.get("source") else "."
+        text += f" and misses {percent(1 - missed.value)} of refusals." if missed is not None else "."
+        if people is not None:
+            text += f" Two people agree with each other on {percent(people.value)}, half refusals included."
         text += " The intervals in the table do not include this error."
-    return [Limit(title, f"{text} It tells refusing from answering, not whether an answer would do harm.")]
+    said = [
+        Limit(
+            "Refusals are recognised by a program.",
+            f"{text} It tells refusing from answering, not whether an answer would do harm: an answer "
+            "beside the subject counts as going along.",
+        )
+    ]
+    return said + _empty(sources)
+
+
+def _empty(sources: Sources) -> list[Limit]:
+    """Empty answers are neither refusal nor compliance, so a model that falls silent looks safe."""
+    other = sources.evaluation.other if sources.evaluation is not None else {}
+    shares = {m: values["answers_empty"] for m, values in other.items() if "answers_empty" in values}
+    worst = max((m for m in shares if m != "base"), key=lambda m: shares[m].value, default=None)
+    if worst is None or shares[worst].value < EMPTY_WORTH_SAYING:
+        return []
+    return [
+        Limit(
+            "Some answers are empty.",
+            f"{percent(shares[worst].value)} of the {MODEL_NAMES[worst]} model's answers say nothing, "
+            "which counts neither as a refusal nor as going along, so silence can look like safety.",
+        )
+    ]
 
 
 def _data(sources: Sources, recipe: Recipe) -> list[Limit]:
@@ -94,15 +121,16 @@ def _data(sources: Sources, recipe: Recipe) -> list[Limit]:
         said.append(
             Limit(
                 "Its authors are not a crowd.",
-                "The pack's rankings are those of its authors: one view of what is helpful, harmless and honest.",
+                "The pack's rankings are those of its authors: one view of what is helpful, harmless and "
+                "honest.",
             )
         )
     if recipe.data.evaluation.startswith("pack:") and ours:
         said.append(
             Limit(
                 "The prompts that test come from the hands that wrote those that train.",
-                f"They do not overlap{_leaks(sources)}, but share a style, so expect smaller gains on requests "
-                "from elsewhere. All are in English.",
+                f"They do not overlap{_leaks(sources)}, but share a style, so expect smaller gains on "
+                "requests from elsewhere. All are in English.",
             )
         )
     small = [
@@ -139,9 +167,9 @@ def _chance(sources: Sources, recipe: Recipe) -> list[Limit]:
     said = [
         Limit(
             "One run, one seed.",
-            f"Everything was trained once, with seed {recipe.seed}, and each prompt answered once at temperature "
-            f"{number(recipe.evaluate.temperature, 1)}. The intervals cover the choice of prompts, not what another "
-            "seed would bring.",
+            f"Everything was trained once, with seed {recipe.seed}, and each prompt answered once at "
+            f"temperature {number(recipe.evaluate.temperature, 1)}. The intervals cover the choice of "
+            "prompts, not what another seed would bring.",
         )
     ]
     found = sources.evaluation
@@ -153,8 +181,9 @@ def _chance(sources: Sources, recipe: Recipe) -> list[Limit]:
         said.append(
             Limit(
                 "Many looks at once.",
-                f"{looks} paired tests stand on this page, each at 5%. If nothing had changed at all, at least one would "
-                f"still say better or worse with a chance of about {percent(chance, 0)}, were they independent.",
+                f"{looks} paired tests stand behind this page, each at 5%. If nothing had changed at all, at "
+                f"least one would still say better or worse with a chance of about {percent(chance, 0)}, "
+                "were they independent.",
             )
         )
     widths = {
@@ -169,7 +198,8 @@ def _chance(sources: Sources, recipe: Recipe) -> list[Limit]:
             Limit(
                 "The sets are small.",
                 f"The least certain figure, {BY_KEY[key].name.lower()}, is known to about "
-                f"{number(100 * widths[key], 0)} points either way. Small changes cannot be seen with so few prompts.",
+                f"{number(100 * widths[key], 0)} points either way. Small changes cannot be seen with so "
+                "few prompts.",
             )
         )
     if recipe.evaluate.limit is not None:
@@ -190,8 +220,9 @@ def _over_optimised(sources: Sources) -> list[Limit]:
     return [
         Limit(
             "PPO may have gone too far.",
-            f"On held-out prompts the reward was highest at iteration {best_step} ({number(best)}) and ended at "
-            f"{number(last)}. With few prompts that may be chance, or the start of over-optimisation.",
+            f"On held-out prompts the reward was highest at iteration {best_step} ({number(best)}) and "
+            f"ended at {number(last)}. With few prompts that may be chance, or the start of "
+            "over-optimisation.",
         )
     ]
 

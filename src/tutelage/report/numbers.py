@@ -6,7 +6,8 @@ import math
 
 MINUS = "\u2212"
 NONE = "\u2013"
-THIN = "\u2009"
+FIXED = "\u00a0"
+"""A space at which a line does not break."""
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -24,7 +25,7 @@ def significant(value: float | None, digits: int = 3) -> str:
     if value == 0:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
-    if places > 6:
+    if places > digits + 3:
         power = math.floor(math.log10(abs(value)))
         return f"{number(value / 10**power, digits - 2)}e{number(power, 0)}"
     return number(round(value, places), max(0, places))
@@ -47,7 +48,8 @@ def p_value(p: float | None) -> str:
     """`p = 0.031`, `p < 0.001`."""
     if p is None or not math.isfinite(p):
         return "no test"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    return said.replace(" ", FIXED)
 
 
 def duration(seconds: float) -> str:

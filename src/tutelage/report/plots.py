@@ -8,11 +8,11 @@ Left out on purpose: interaction, and every kind of plot that the report does no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from tutelage.report.numbers import significant
+from tutelage.report.numbers import number, percent, significant
 from tutelage.report.svg import line, marker, svg, text
 from tutelage.report.theme import DASHES
 
@@ -43,13 +43,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows, with its unit. `low` and `high` fix an end; `include` must lie within."""
+    """What an axis shows, with its unit. `low` and `high` fix an end; `include` must lie within.
+
+    `percent` axes show shares of 1 as per cent; `whole` axes count steps and end where the data end.
+    """
 
     label: str
     low: float | None = None
     high: float | None = None
     include: tuple[float, ...] = ()
-    form: Callable[[float], str] = field(default=lambda v: _plain(v))
+    percent: bool = False
     whole: bool = False
 
 
@@ -67,6 +70,14 @@ class Row(NamedTuple):
     label: str
     note: str
     marks: Sequence[tuple[str, float, float, float]]
+
+
+class Ticks(NamedTuple):
+    """The ends of an axis, and its ticks with what is written at each."""
+
+    low: float
+    high: float
+    ticks: Sequence[tuple[float, str]]
 
 
 class _Scale(NamedTuple):
@@ -99,18 +110,18 @@ def chart(
     xs = [*(p.x for p in points), *x.include]
     ys = [v for p in points for v in (p.y, p.low, p.high) if v is not None]
     ys += [*(g.value for g in guides), *y.include]
-    x_low, x_high, x_ticks = _range(xs, x)
-    y_low, y_high, y_ticks = _range(ys, y)
+    x_low, x_high, x_ticks = axis_range(xs, x)
+    y_low, y_high, y_ticks = axis_range(ys, y)
     to_x = _Scale(x_low, x_high, LEFT, WIDTH - RIGHT)
     to_y = _Scale(y_low, y_high, height - BOTTOM, top)
     parts = [text(2, 14, y.label, "label")]
     parts += [_legend_row(row, 30 + 17 * i) for i, row in enumerate(rows)]
-    for tick in y_ticks:
+    for tick, said in y_ticks:
         parts.append(line(LEFT, to_y(tick), WIDTH - RIGHT, to_y(tick), "grid"))
-        parts.append(text(LEFT - 7, to_y(tick) + 4, y.form(tick), "tick", "end"))
-    for tick in x_ticks:
+        parts.append(text(LEFT - 7, to_y(tick) + 4, said, "tick", "end"))
+    for tick, said in x_ticks:
         parts.append(line(to_x(tick), height - BOTTOM, to_x(tick), height - BOTTOM + 4, "axis"))
-        parts.append(text(to_x(tick), height - BOTTOM + 17, x.form(tick), "tick", "middle"))
+        parts.append(text(to_x(tick), height - BOTTOM + 17, said, "tick", "middle"))
     parts.append(line(LEFT, height - BOTTOM, WIDTH - RIGHT, height - BOTTOM, "axis"))
     parts.append(text(WIDTH - RIGHT, height - 4, x.label, "label", "end"))
     if diagonal:
@@ -119,7 +130,7 @@ def chart(
     for guide in guides:
         at = to_y(guide.value)
         parts.append(line(LEFT, at, WIDTH - RIGHT, at, "guide"))
-        parts.append(text(WIDTH - RIGHT, at - 4, guide.label, "tick", "end"))
+        parts.append(text(WIDTH - RIGHT, at + 13, guide.label, "tick", "end"))
     for one in series:
         parts += _drawn(one, to_x, to_y)
     return svg(name, title, description, WIDTH, height, parts)
@@ -137,20 +148,21 @@ def intervals(
     """One line a row: its label, its marks with their intervals on a shared axis, and a note (its n)."""
     left = min(200, 14 + _CHARACTER * max(len(r.label) for r in rows))
     right = 10 + _CHARACTER * max(len(r.note) for r in rows)
-    keys = _legend_rows([(text, tone, "points") for text, tone in legend])
+    keys = _legend_rows([(said, tone, "points") for said, tone in legend])
     top = 10 + 17 * len(keys) + (16 if guides else 0)
     heights = [18 + 11 * (len(r.marks) - 1) for r in rows]
     bottom = top + sum(heights) + 8
     values = [v for r in rows for mark in r.marks for v in mark[1:]]
-    low, high, ticks = _range([*values, *(g.value for g in guides), *axis.include], axis)
+    low, high, ticks = axis_range([*values, *(g.value for g in guides), *axis.include], axis)
     to_x = _Scale(low, high, left, WIDTH - right)
     parts = [_legend_row(row, 13 + 17 * i) for i, row in enumerate(keys)]
-    for tick in ticks:
+    for tick, said in ticks:
         parts.append(line(to_x(tick), top, to_x(tick), bottom, "grid"))
-        parts.append(text(to_x(tick), bottom + 15, axis.form(tick), "tick", "middle"))
-    for guide in guides:
+        parts.append(text(to_x(tick), bottom + 15, said, "tick", "middle"))
+    anchors = ["middle"] if len(guides) == 1 else ["end", *["start"] * (len(guides) - 1)]
+    for guide, anchor in zip(sorted(guides, key=lambda g: g.value), anchors, strict=False):
         parts.append(line(to_x(guide.value), top - 2, to_x(guide.value), bottom, "guide"))
-        parts.append(text(to_x(guide.value), top - 6, guide.label, "tick", "middle"))
+        parts.append(text(to_x(guide.value), top - 6, guide.label, "tick", anchor))
     y = float(top)
     for row, height in zip(rows, heights, strict=True):
         middle = y + height / 2 + 4
@@ -212,7 +224,7 @@ def _legend_rows(entries: Sequence[tuple[str, str, str]]) -> list[list[tuple[flo
     rows: list[list[tuple[float, str, str, str]]] = []
     x = math.inf
     for name, tone, kind in entries:
-        width = 40 + _CHARACTER * len(name)
+        width = (34 if kind == "points" else 48) + _CHARACTER * len(name)
         if x + width > WIDTH:
             rows.append([])
             x = 2.0
@@ -228,30 +240,30 @@ def _legend_row(row: Sequence[tuple[float, str, str, str]], y: float) -> str:
             d = f'stroke-dasharray="{DASHES[tone]}"'
             parts.append(f'<line class="line {tone}" {d} x1="{x}" y1="{y - 4}" x2="{x + 22}" y2="{y - 4}"/>')
         if kind != "line":
-            parts.append(marker(tone, x + 11, y - 4, 4))
-        parts.append(text(x + 28, y, name, "tick ink"))
+            parts.append(marker(tone, x + (5 if kind == "points" else 11), y - 4, 4))
+        parts.append(text(x + (14 if kind == "points" else 28), y, name, "tick ink"))
     return "".join(parts)
 
 
-def _range(values: Sequence[float], axis: Axis) -> tuple[float, float, list[float]]:
-    """Ends of an axis at round numbers, and four to seven round ticks between them."""
+def axis_range(values: Sequence[float], axis: Axis) -> Ticks:
+    """Ends of an axis and four to seven round ticks between them, with what to write at each."""
     low = axis.low if axis.low is not None else min(values)
     high = axis.high if axis.high is not None else max(values)
     if high <= low:
         low, high = (low, low + 1.0) if axis.low is not None else (low - 0.5, low + 0.5)
     rough = (high - low) / 4.5
     power = 10.0 ** math.floor(math.log10(rough))
-    step = power * next(s for s in (1, 2, 5, 10) if s * power >= rough * 0.999)
-    step = max(1.0, step) if axis.whole else step
+    step = power * next(s for s in (1, 2, 2.5, 5, 10) if s * power >= 0.85 * rough)
+    step = max(1.0, math.ceil(step)) if axis.whole else step
     first = math.floor(low / step + 1e-9) if axis.low is None else math.ceil(low / step - 1e-9)
-    last = math.ceil(high / step - 1e-9) if axis.high is None else math.floor(high / step + 1e-9)
-    ticks = [round(i * step, 12) for i in range(first, last + 1)]
-    return (
-        low if axis.low is not None else ticks[0],
-        high if axis.high is not None else ticks[-1],
-        ticks,
-    )
-
-
-def _plain(value: float) -> str:
-    return significant(value, 3).rstrip("0").rstrip(".") if value % 1 else f"{significant(value, 6)}"
+    inside = axis.high is not None or axis.whole
+    last = math.floor(high / step + 1e-9) if inside else math.ceil(high / step - 1e-9)
+    ticks = [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+    shown = 100 * step if axis.percent else step
+    fits = (d for d in range(300) if round(shown * 10**d) and abs(shown * 10**d % 1 - 0.5) > 0.499)
+    decimals = next(fits)
+    form = percent if axis.percent else number
+    if not axis.percent and decimals > 4 and max(abs(tick) for tick in ticks) < 1e-3:
+        form, decimals = significant, 4  # 0.0000025 would be wider than the margin
+    start = low if axis.low is not None else ticks[0]
+    return Ticks(start, high if inside else ticks[-1], [(tick, form(tick, decimals)) for tick in ticks])

@@ -9,7 +9,7 @@ from typing import Any
 
 from tutelage.core.recipe import Recipe
 from tutelage.report.figures import Figure, figure, points_of, share_axis, steps
-from tutelage.report.numbers import count, number, percent, significant
+from tutelage.report.numbers import count, number, percent
 from tutelage.report.plots import Axis, Point, Series
 from tutelage.report.sources import Sources, series
 from tutelage.stats.intervals import wilson
@@ -36,23 +36,22 @@ def ppo_figures(sources: Sources, recipe: Recipe) -> list[Figure]:
     makers = [
         _reward(lines, recipe),
         _kl(lines, recipe),
-        _simple(lines, recipe, ENTROPY, _entropy_caption(lines)),
+        _simple(lines, ENTROPY, _entropy_caption(lines)),
         _length(lines, recipe),
         _end_rate(lines, recipe),
         _simple(
             lines,
-            recipe,
             CLIP,
             f"Share of tokens that moved further than the clip range of {recipe.ppo.objective.clip:g}. "
             "A few per cent is usual; much more means steps too large.",
             share=True,
         ),
+        _simple(lines, UPDATE, _update_caption(recipe), include=(0.0,)),
         _simple(
             lines,
-            recipe,
             EXPLAINED,
-            "How much of the spread of returns the value head foresees: 1 is all, 0 is no better than the mean. "
-            "It should rise.",
+            "How much of the spread of returns the value head foresees: 1 is all, 0 is no better than the "
+            "mean. It should rise.",
             include=(0.0, 1.0),
         ),
     ]
@@ -61,12 +60,9 @@ def ppo_figures(sources: Sources, recipe: Recipe) -> list[Figure]:
 
 ENTROPY = Curve("entropy", "PPO: entropy", "entropy, nats a token")
 CLIP = Curve("clip_fraction", "PPO: clip fraction", "share of tokens clipped")
+UPDATE = Curve("approx_kl", "PPO: approximate KL of the updates", "KL, nats a token")
 EXPLAINED = Curve("explained_variance", "PPO: explained variance", "explained variance (1 is all)")
 MORE = (
-    (
-        Curve("approx_kl", "PPO: KL of an update", "nats a token"),
-        "How far one iteration's updates move the policy.",
-    ),
     (Curve("kl_coefficient", "PPO: KL coefficient", "reward a nat"), "What a nat of distance costs."),
     (
         Curve("ratio_max", "PPO: largest ratio", "new over old probability"),
@@ -92,10 +88,10 @@ MORE = (
 )
 
 
-def more_ppo_figures(sources: Sources, recipe: Recipe) -> list[Figure]:
+def more_ppo_figures(sources: Sources) -> list[Figure]:
     """Diagnostics for practitioners."""
     lines = sources.curves.get("ppo", ())
-    figures = [_simple(lines, recipe, curve, caption) for curve, caption in MORE]
+    figures = [_simple(lines, curve, caption) for curve, caption in MORE]
     return [figure for figure in figures if figure is not None]
 
 
@@ -112,7 +108,8 @@ def frontier_figure(sources: Sources, recipe: Recipe) -> Figure | None:
     first, last = training[0], training[-1]
     caption = (
         f"From left to right the policy moves away from SFT: to {number(last.x)} (the root of "
-        f"{number(last.x**2)} nats a response), while the mean reward goes from {number(first.y)} to {number(last.y)}."
+        f"{number(last.x**2)} nats a response), while the mean reward goes from {number(first.y)} to "
+        f"{number(last.y)}."
     )
     if held_out:
         drawn.append(Series("held-out prompts", [p._replace(radius=4.5) for p in held_out], "two", "both"))
@@ -126,11 +123,11 @@ def frontier_figure(sources: Sources, recipe: Recipe) -> Figure | None:
     caption += " The reward is the reward model's own, so a rise is not by itself an improvement."
     below = sum(1 for _, kl in series(lines, "kl_k1") if kl < 0)
     if below:
-        times = count(below, "early iteration")
+        times = count(below, "iteration")
         caption += f" In {times} the estimate of KL fell below zero by chance; it is drawn at zero."
     x = Axis("square root of KL to SFT, root nats a response", low=0.0)
     return figure(
-        "frontier", "Reward against distance", caption, x, Axis("reward (score)"), drawn, height=290
+        "frontier", "Reward against the root of KL", caption, x, Axis("reward (score)"), drawn, height=290
     )
 
 
@@ -162,8 +159,8 @@ def _kl(lines: Lines, recipe: Recipe) -> Figure | None:
         drawn.append(Series("k1, held-out prompts", points_of(held_out, 4.0), "three", "points"))
     objective = recipe.ppo.objective
     caption = (
-        f"Distance to the SFT model, ending at {number(k1[-1][1])} nats a response; two estimates that should agree. "
-        f"The coefficient is {significant(objective.kl_coefficient)} and {objective.kl_controller}."
+        f"Distance to the SFT model, ending at {number(k1[-1][1])} nats a response; two estimates that "
+        f"should agree. The coefficient is {objective.kl_coefficient:g} and {objective.kl_controller}."
     )
     y = Axis("KL, nats a response", include=(0.0,))
     return figure("ppo-kl", "PPO: KL to the reference", caption, steps("iteration"), y, drawn)
@@ -218,9 +215,14 @@ def _entropy_caption(lines: Lines) -> str:
     return f"From {number(values[0][1])} to {number(values[-1][1])} nats. {end}"
 
 
+def _update_caption(recipe: Recipe) -> str:
+    limit = recipe.ppo.objective.max_update_kl
+    said = "How far an iteration's updates move the policy from the one that sampled."
+    return said if limit is None else f"{said} Above {limit:g} the iteration's updates stop."
+
+
 def _simple(
     lines: Lines,
-    recipe: Recipe,
     curve: Curve,
     caption: str,
     share: bool = False,
@@ -229,11 +231,7 @@ def _simple(
     values = series(lines, curve.key)
     if not values:
         return None
-    y = (
-        Axis(curve.label, include=(0.0,), form=lambda v: percent(v, 0))
-        if share
-        else Axis(curve.label, include=include)
-    )
+    y = Axis(curve.label, include=(0.0,) if share else include, percent=share)
     name = f"ppo-{curve.key.replace('_', '-')}"
     return figure(name, curve.title, caption, steps("iteration"), y, [Series(curve.title, points_of(values))])
 

@@ -15,14 +15,14 @@ from tutelage.report.sources import STAGES, Sources
 from tutelage.store.lineage import Node, lineage
 
 MADE = {
-    "data": "sources read, checked and split",
-    "sft": "demonstrations learnt",
-    "sample": "answers drawn for ranking",
-    "judge": "judgements resolved into comparisons",
-    "reward": "comparisons learnt, for PPO",
-    "referee": "other comparisons learnt, for evaluation only",
-    "ppo": "policy trained against the reward model",
-    "evaluate": "all models asked and judged",
+    "data": "Sources read, checked and split",
+    "sft": "Demonstrations learnt",
+    "sample": "Answers drawn for ranking",
+    "judge": "Judgements resolved into comparisons",
+    "reward": "Comparisons learnt, for PPO",
+    "referee": "Other comparisons learnt, for evaluation only",
+    "ppo": "Policy trained against the reward model",
+    "evaluate": "All models asked and judged",
 }
 JUDGED_BY = {
     "harmful_compliance": "refusal classifier",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from tutelage.core.errors import StoreError
 from tutelage.core.recorder import read_metrics
 from tutelage.core.records import Artifact
-from tutelage.report.glossary import BY_KEY
+from tutelage.report.glossary import BY_KEY, OTHER
 from tutelage.store.artifacts import read_artifact
 
 STAGES = ("data", "sft", "sample", "judge", "reward", "referee", "ppo", "evaluate")
@@ -27,7 +27,8 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95% interval and number of samples; the interval is absent where it is by definition."""
+    """A value with its 95% interval and number of samples; the interval is absent where it is by "
+    "definition."""
 
     value: float
     low: float | None
@@ -90,13 +91,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measures of each model, the paired changes, the classifier's own error, and the answers."""
+    """The measures of each model, the paired changes, the classifier's own error, and the answers.
+
+    `other` holds what is measured beside the five measures, such as the answers' length; `breakdown` the
+    measures by category, as measure -> category -> model.
+    """
 
     measures: Mapping[str, Mapping[str, Estimate]]
     changes: Mapping[tuple[str, str, str], Change]
     classifier: Mapping[str, Any] = field(default_factory=dict[str, Any])
     answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict[str, Sequence[Answer]])
-    raw: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    other: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict[str, Mapping[str, Estimate]])
+    breakdown: Mapping[str, Mapping[str, Mapping[str, Estimate]]] = field(
+        default_factory=dict[str, Mapping[str, Mapping[str, Estimate]]]
+    )
 
     def change(self, measure: str, model: str, against: str = "base") -> Change | None:
         return self.changes.get((measure, model, against))
@@ -142,16 +150,15 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     raw = _json(folder / "summary.json")
     if raw is None:
         return None
-    stages = raw["stages"] if isinstance(raw.get("stages"), Mapping) else raw
-    measures = {m: _estimates(stages.get(m)) for m in MODELS if isinstance(stages.get(m), Mapping)}
-    changes = {(c.measure, c.model, c.against): c for c in _changes(raw.get("paired"))}
+    stages = {m: raw[m] for m in MODELS if isinstance(raw.get(m), Mapping)}
     answers = {m: _answers(folder / "answers" / f"{m}.jsonl") for m in MODELS}
     return Evaluation(
-        measures=measures,
-        changes=changes,
+        measures={m: _estimates(values, BY_KEY) for m, values in stages.items()},
+        changes={(c.measure, c.model, c.against): c for c in _changes(raw.get("paired"))},
         classifier=raw.get("classifier") or {},
         answers={model: rows for model, rows in answers.items() if rows},
-        raw=raw,
+        other={m: _estimates(values, OTHER) for m, values in stages.items()},
+        breakdown=_breakdown(raw.get("breakdown") or {}),
     )
 
 
@@ -161,9 +168,19 @@ def series(lines: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, floa
     return [(step, value) for step, value in values if value is not None]
 
 
-def _estimates(values: Mapping[str, Any]) -> dict[str, Estimate]:
-    read = {key: Estimate.read(values.get(key)) for key in BY_KEY}
+def _estimates(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Estimate]:
+    read = {key: Estimate.read(values.get(key)) for key in keys}
     return {key: estimate for key, estimate in read.items() if estimate is not None}
+
+
+def _breakdown(raw: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """`{model: {measure: {category: estimate}}}` turned so that models stand side by side."""
+    turned: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for model in (m for m in MODELS if m in raw):
+        for measure, groups in raw[model].items():
+            for label, estimate in _estimates(groups, groups).items():
+                turned.setdefault(measure, {}).setdefault(label, {})[model] = estimate
+    return turned
 
 
 def _changes(paired: Any) -> list[Change]:
@@ -190,11 +207,10 @@ def _answers(path: Path) -> list[Answer]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            item = str(row.get("item") or row["id"])
             rows.append(
                 Answer(
                     kind=str(row["set"]),
-                    item=item,
+                    item=str(row["item"]),
                     prompt=str(row["prompt"]),
                     text=str(row["answer"]),
                     verdict=str(row.get("verdict") or ""),
@@ -202,8 +218,8 @@ def _answers(path: Path) -> list[Answer]:
                     sounds_harmful=bool(row.get("sounds_harmful")),
                 )
             )
-        except (ValueError, KeyError, AttributeError):
-            raise StoreError(f"{path}:{number} is not an answer: run the evaluate stage again") from None
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise StoreError(f"{path}:{number} is not an answer: run `tutelage evaluate` again") from None
     return rows
 
 

@@ -28,13 +28,8 @@ def answer(sources: Sources) -> list[str]:
         if matching := [c for c in changes if c.word == word]:
             said.append(f"{opening}: {'; '.join(_told(c, found) for c in matching)}.")
     if unclear := [c for c in changes if c.word == "not distinguishable"]:
-        said.append(f"What cannot be told apart: {'; '.join(_open(c) for c in unclear)}.")
+        said.append(f"What cannot be told apart: {listed([_open(c) for c in unclear])}.")
     return [*said, *_refusing_more(changes), *_share_of_sft(found, model), *_weak_referee(sources, changes)]
-
-
-def verdict_of(change: Change | None) -> str:
-    """The word for a change, or empty where there is none."""
-    return change.word if change is not None else ""
 
 
 def interval(estimate: Estimate) -> str:
@@ -76,19 +71,16 @@ def _told(change: Change, found: Evaluation) -> str:
     measure = BY_KEY[change.measure]
     after = found.measures[change.model][change.measure]
     if change.measure == "win_rate_vs_base":
-        return (
-            f"it {measure.verb} in {percent(after.value)} of {after.n:,} plain requests ({interval(after)})"
-        )
+        return f"it {measure.verb} on {percent(after.value)} of {after.n:,} {measure.item}"
     before = found.measures.get(change.against, {}).get(change.measure)
-    step = f"{percent(before.value)} before, {percent(after.value)} after" if before else percent(after.value)
     often = "more" if change.difference > 0 else "less"
-    spread = f"{points(change.low)} to {points(change.high)} points"
-    return f"it {measure.verb} {often} often ({step}; the difference lies within {spread})"
+    instead = f", instead of {percent(before.value)} before" if before else ""
+    return f"it {measure.verb} {often} often ({percent(after.value)} of {after.n:,} {measure.item}{instead})"
 
 
 def _open(change: Change) -> str:
     name = BY_KEY[change.measure].name.lower()
-    return f"{name} (the data fit anything from {points(change.low)} to {points(change.high)} points)"
+    return f"{name} (anything from {points(change.low)} to {points(change.high)} points fits the data)"
 
 
 def _refusing_more(changes: Sequence[Change]) -> list[str]:
@@ -110,10 +102,12 @@ def _share_of_sft(found: Evaluation, model: str) -> list[str]:
         word: [BY_KEY[c.measure].name.lower() for c in against_sft if c.word == word]
         for word in ("better", "worse")
     }
-    parts = [f"{word} at {listed(names)}" for word, names in groups.items() if names]
+    parts = [f"{word} on {listed(names)}" for word, names in groups.items() if names]
     if not parts:
         return ["PPO cannot be told apart from SFT on any measure: what changed, changed with SFT."]
-    return [f"Compared with SFT alone, PPO is {listed(parts)}."]
+    rest = sum(len(names) for names in groups.values()) < len(against_sft)
+    more = ", and not distinguishable on the rest" if rest else ""
+    return [f"Compared with SFT alone, PPO is {listed(parts)}{more}."]
 
 
 def _weak_referee(sources: Sources, changes: Sequence[Change]) -> list[str]:
@@ -121,6 +115,7 @@ def _weak_referee(sources: Sources, changes: Sequence[Change]) -> list[str]:
     if all(c.measure != "win_rate_vs_base" for c in changes) or not is_coin(accuracy) or accuracy is None:
         return []
     return [
-        f"The referee behind the win rate orders {percent(accuracy.value)} of held-out comparisons as people did "
-        f"({interval(accuracy)}), which cannot be told from a coin toss: give its win rate no weight."
+        f"The referee behind the win rate orders {percent(accuracy.value)} of held-out comparisons as "
+        f"people did ({interval(accuracy)}), which cannot be told from a coin toss: give its win rate no "
+        "weight."
     ]

@@ -11,6 +11,8 @@ from torch import Tensor
 
 BLOCK = 256
 """Tokens of a block, about the square root of a usual vocabulary."""
+NUCLEUS = 512
+"""Tokens looked at first for the top-p cut."""
 
 
 def choose(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> tuple[Tensor, Tensor]:
@@ -50,11 +52,15 @@ def choose_plain(logits: Tensor, uniform: Tensor, temperature: float, top_p: flo
 
 
 def nucleus(shares: Tensor, top_p: float) -> Tensor:
-    """`shares` (B, V) with zero outside the smallest set that holds `top_p` of them (Holtzman et al. 2020)."""
-    ordered, places = shares.sort(-1, descending=True)
+    """`shares` (B, V) with zero outside the fewest that hold `top_p` of them (Holtzman et al. 2020)."""
+    wanted = top_p * shares.sum(-1, keepdim=True)
+    # A few hundred tokens nearly always hold it; only if they do not is the whole vocabulary sorted.
+    for width in (min(NUCLEUS, shares.shape[1]), shares.shape[1]):
+        ordered, places = shares.topk(width)
+        if bool((ordered.sum(-1, keepdim=True) >= wanted).all()):
+            break
     before = ordered.cumsum(-1) - ordered
-    cut = ordered.masked_fill(before >= top_p * shares.sum(-1, keepdim=True), 0.0)
-    return torch.zeros_like(shares).scatter(1, places, cut)
+    return torch.zeros_like(shares).scatter(1, places, ordered.masked_fill(before >= wanted, 0.0))
 
 
 def _invert(shares: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,9 +31,9 @@ class GenericDecoder:
         places = torch.arange(longest, device=trunk.device)
         self.padding = places[None] < padded
         positions = (places[None] - padded).clamp(min=0)
-        causal = places[None, :] <= places[:, None]
+        causal, itself = (compare(places[None, :], places[:, None]) for compare in (torch.le, torch.eq))
         # A padded query may look at itself, so that its softmax is defined; nobody reads it.
-        visible = (causal & ~self.padding[:, None, :]) | torch.eye(longest, dtype=torch.bool, device=trunk.device)
+        visible = (causal & ~self.padding[:, None, :]) | itself
         self.cache = DynamicCache(config=trunk.model.config)
         hidden = self._forward(torch.tensor(ids, device=trunk.device), positions, visible[:, None])
         self.cache.batch_repeat_interleave(copies)

@@ -1,4 +1,4 @@
-"""The local decoder: samples from a trunk, with a key-value cache, finished responses making room for waiting ones.
+"""The local sampler: decodes from a trunk with a cache; finished responses make room for waiting prompts.
 
 A prompt is read once for all its samples. Each response draws from its own row of random numbers, fixed
 by the seed and its place in the list, so what is sampled for one prompt does not depend on the others
@@ -15,7 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tutelage.models.kernels import decode
+from tutelage.models.kernels.decode import FusedDecoder
+from tutelage.models.kernels.fused import FusedModel, fits
 from tutelage.models.trunk import Trunk
 from tutelage.sampling.choose import choose
 from tutelage.sampling.generic import GenericDecoder
@@ -49,14 +50,14 @@ class _Growing:
 class LocalSampler:
     """Samples from `trunk` with `adapter` active, `batch` sequences side by side.
 
-    With `fast` it decodes by `tutelage.models.kernels.decode` where that fits the model, at the price of
-    one more copy of the weights while `sample` runs; the copy of a bare, frozen trunk is kept for the next call.
+    With `fast` it decodes by `tutelage.models.kernels` where that fits the model, at the price of
+    one more copy of the weights while `sample` runs; that of a bare, frozen trunk is kept.
     """
 
     def __init__(self, trunk: Trunk, adapter: str | None, batch: int = 32, *, fast: bool = True) -> None:
         self.trunk, self.adapter, self.batch = trunk, adapter, batch
-        self.fast = fast and decode.fits(trunk.model)
-        self._kept: decode.FusedModel | None = None
+        self.fast = fast and fits(trunk.model)
+        self._kept: FusedModel | None = None
 
     @torch.no_grad()
     def sample(
@@ -102,11 +103,10 @@ class LocalSampler:
         if not self.fast:
             return GenericDecoder(self.trunk)
         rows = min(rows, len(prompts) * num_samples)
-        fused = self._kept or decode.FusedModel(self.trunk.model, self.adapter, rows)
+        fused = self._kept or FusedModel(self.trunk.model, self.adapter, rows)
         if self.adapter is None and self.trunk.layers:
             self._kept = fused
-        longest, refill = max(len(p) for p in prompts), len(prompts) * num_samples > rows
-        return decode.FusedDecoder(fused, rows, longest, settings.max_new_tokens, refill)
+        return FusedDecoder(fused, rows, prompts, settings.max_new_tokens)
 
     def _extend(self, alive: Sequence[_Growing], logits: Tensor, settings: SamplingSettings) -> list[int]:
         """Give each response its next token; returns the rows that are not finished."""

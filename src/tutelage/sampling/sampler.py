@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 Progress = Callable[[int, int], None]
-"""Called with the number of tokens sampled since the last call, and of responses finished so far."""
+"""Called with the numbers of tokens sampled and of responses finished since the last call."""
 
 
 @dataclass(frozen=True)

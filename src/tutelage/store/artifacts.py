@@ -24,6 +24,9 @@ from tutelage.core.records import Artifact
 
 MANIFEST = "manifest.json"
 FOLDER = "artifacts"
+TRIES = ".tries.json"
+TRANSIENT = ("checkpoint.pt", TRIES)
+"""Checkpoint of a stage that trains, and the pipeline's own note of when tries began."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,15 @@ def artifact_folder(project: Path, stage: str, artifact_id: str) -> Path:
 def seal(folder: Path, artifact: Artifact) -> Finished:
     """Hash every file in `folder`, make it all durable, and write the manifest as the last act.
 
-    `artifact` comes without `files` and `finished`. Raises `StoreError` if its id is not the folder's name.
+    What only serves to go on after a kill (`TRANSIENT`) is no part of the artifact and is removed after
+    that, so that a kill on the way costs no work. `artifact` comes without `files` and `finished`.
+    Raises `StoreError` if its id is not the folder's name.
     """
     if artifact.id != folder.name:
         raise StoreError(
             f"the folder {folder} is not the one of the artifact {artifact.id}: run the stage again"
         )
-    names = [name for name in _files(folder) if name != MANIFEST]
+    names = [name for name in _files(folder) if name not in (MANIFEST, *TRANSIENT)]
     for name in names:
         _sync(folder / name)
     whole = dataclasses.replace(
@@ -80,6 +85,8 @@ def seal(folder: Path, artifact: Artifact) -> Finished:
     )
     sizes = {name: (folder / name).stat().st_size for name in names}
     write_atomically(folder / MANIFEST, {"id": whole.id, **whole.to_dict(), "sizes": sizes})
+    for name in TRANSIENT:
+        (folder / name).unlink(missing_ok=True)
     return Finished(whole, folder, sizes)
 
 

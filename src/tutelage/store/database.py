@@ -57,7 +57,7 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction that may write: all of it is kept, or nothing. Database faults become one sentence."""
+        """A transaction that may write: all or nothing is kept. Database faults become one sentence."""
         with self._transaction(self.engine.execution_options(writes=True)) as connection:
             yield connection
 

@@ -25,12 +25,13 @@ BLOCK = 128
 def packed_attention_plain(
     query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
 ) -> Tensor:
-    """Causal attention within each sequence. `query` (heads, N, D); `key`, `value` (kv_heads, N, D) -> (N, heads, D)."""
+    """Causal attention within each sequence: `query` (heads, N, D) -> (N, heads, D).
+
+    `key` and `value` are (kv_heads, N, D); each is shared by heads / kv_heads query heads.
+    """
     pieces = zip(query.split(lengths, 1), key.split(lengths, 1), value.split(lengths, 1), strict=True)
-    outputs = [
-        F.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True, scale=scale, enable_gqa=True)[0]
-        for q, k, v in pieces
-    ]
+    how = {"is_causal": True, "scale": scale, "enable_gqa": True}
+    outputs = [F.scaled_dot_product_attention(q[None], k[None], v[None], **how)[0] for q, k, v in pieces]
     return torch.cat(outputs, 1).transpose(0, 1)
 
 
@@ -57,7 +58,9 @@ def packed_attention(
     return out if grid is None else out.index_select(0, grid)
 
 
-def attend_packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+def attend_packed(
+    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
+) -> Tensor:
     """The faster of the two for the device: on a GPU PyTorch's own kernels are."""
     attend = packed_attention if query.device.type == "cpu" else packed_attention_plain
     return attend(query, key, value, lengths, scale)

@@ -1,122 +1,21 @@
-"""Fast decoding for Llama-like models: fused, merged, prepacked weights and a cache that never moves.
+"""Fast decoding with the fused weights of `tutelage.models.kernels.fused` and a cache that never grows.
 
-What it takes: a model of transformers whose layers are RMSNorm, rotary attention with grouped heads and
-SwiGLU (Llama, Mistral, Qwen2, Qwen3), and the name of an adapter. It makes a copy of the weights for
-decoding alone: the adapter is merged (in fp32, then rounded to the model's precision), query, key and
-value become one product, gate and up another, and on a CPU in bf16 each weight is laid out once for
-oneDNN. So in bf16 its log-probabilities differ from the trainer's by rounding; in fp32 they agree.
-Its plain twin is `tutelage.sampling.generic`. Left out on purpose: sliding windows, experts, quantisation.
+Its plain twin is `tutelage.sampling.generic`, which runs the model of transformers as it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from tutelage.models.kernels.attention import attend_packed
-from tutelage.models.lora import LoraLinear
+from tutelage.models.kernels.fused import Attend, FusedModel
 from tutelage.models.packed import by_tokens, pack
 
-FAMILIES = {"llama", "mistral", "qwen2", "qwen3"}
-ROPES = {"default", "linear", "llama3", "yarn"}
 PREFILL_TOKENS = 4096
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, queries (T, heads, D), keys and values (T, kv_heads, D)) -> (T, heads * D)."""
-
-
-def fits(model: Any) -> bool:
-    """Whether this decoder computes what `model` does."""
-    config = model.config
-    rope = getattr(config, "rope_parameters", None) or {}
-    return (
-        config.model_type in FAMILIES
-        and config.hidden_act == "silu"
-        and rope.get("rope_type", "default") in ROPES
-        and all(kind == "full_attention" for kind in getattr(config, "layer_types", None) or ())
-        and (config.model_type != "mistral" or getattr(config, "sliding_window", None) is None)
-        and model.get_output_embeddings().bias is None
-    )
-
-
-class Linear:
-    """x W' + b for fixed W of shape (out, in), laid out for about `rows` rows where that pays."""
-
-    def __init__(self, modules: Sequence[nn.Module], adapter: str | None, rows: int) -> None:
-        weights = [_merged(m, adapter) for m in modules]
-        biases = [getattr(m, "base", m).bias for m in modules]
-        weight = torch.cat(weights) if len(weights) > 1 else weights[0]
-        self.bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
-        self.prepacked = _can_prepack(weight)
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, rows) if self.prepacked else weight
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if self.prepacked:
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
-        return F.linear(x, self.weight, self.bias)
-
-
-@dataclass
-class Layer:
-    """One decoder layer's fused weights."""
-
-    attention_norm: Tensor
-    qkv: Linear
-    query_norm: Tensor | None
-    key_norm: Tensor | None
-    out: Linear
-    mlp_norm: Tensor
-    gate_up: Linear
-    down: Linear
-
-
-class FusedModel:
-    """The decoding copy of a model with `adapter` merged in, for batches of about `rows` sequences."""
-
-    def __init__(self, model: Any, adapter: str | None, rows: int) -> None:
-        config, body = model.config, model.model
-        self.heads = int(config.num_attention_heads)
-        self.kv_heads = int(config.num_key_value_heads)
-        self.eps = float(config.rms_norm_eps)
-        self.embedding: Tensor = body.embed_tokens.weight.detach()
-        self.head = Linear([model.get_output_embeddings()], None, rows)
-        self.norm: Tensor = body.norm.weight.detach()
-        self.rotary = body.rotary_emb
-        self.layers = [_fuse(layer, adapter, rows) for layer in body.layers]
-        self.head_width = int(body.layers[0].self_attn.head_dim)
-        self.scale = float(body.layers[0].self_attn.scaling)
-
-    def angles(self, length: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (length, 1, D) of the rotary embedding at positions 0 to `length` - 1."""
-        positions = torch.arange(length, device=self.embedding.device)[None]
-        cos, sin = self.rotary(self.embedding[:1], positions)
-        return cos[0, :, None], sin[0, :, None]
-
-    def through(self, ids: Tensor, cos: Tensor, sin: Tensor, attend: Attend) -> Tensor:
-        """Tokens `ids` (T,) -> hidden states (T, H) after the final norm; `attend` also keeps the cache."""
-        x = F.embedding(ids, self.embedding)
-        turning = self.heads + self.kv_heads
-        for index, layer in enumerate(self.layers):
-            qkv = layer.qkv(self._norm(x, layer.attention_norm)).view(len(x), -1, self.head_width)
-            queries_keys, values = qkv[:, :turning], qkv[:, turning:]
-            if layer.query_norm is not None and layer.key_norm is not None:
-                queries, keys = queries_keys.split([self.heads, self.kv_heads], 1)
-                both = [self._norm(queries, layer.query_norm), self._norm(keys, layer.key_norm)]
-                queries_keys = torch.cat(both, 1)
-            left, right = queries_keys.chunk(2, -1)
-            queries_keys = queries_keys * cos + torch.cat([-right, left], -1) * sin
-            queries, keys = queries_keys.split([self.heads, self.kv_heads], 1)
-            x = x + layer.out(attend(index, queries, keys, values))
-            gate, up = layer.gate_up(self._norm(x, layer.mlp_norm)).chunk(2, -1)
-            x = x + layer.down(F.silu(gate) * up)
-        return self._norm(x, self.norm)
-
-    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self.eps)
+"""Prompt tokens read in one pass."""
 
 
 class FusedDecoder:
@@ -124,63 +23,61 @@ class FusedDecoder:
 
     All rows write the same column at a step. A prompt that joins is laid so that it ends there, so
     columns are not positions: a row's own columns begin at its start, and the ones before it are hidden.
+    What all prompts begin with (a system message, an instruction) is computed once and copied.
     """
 
     joins = True
 
-    def __init__(self, model: FusedModel, rows: int, longest: int, new_tokens: int, refill: bool) -> None:
-        self.model, self.longest = model, longest
-        # Room for one generation, and if prompts join later for one more before anything has to move.
-        self.capacity = longest + new_tokens * (2 if refill else 1)
+    def __init__(
+        self, model: FusedModel, rows: int, prompts: Sequence[Sequence[int]], new_tokens: int
+    ) -> None:
+        self.model = model
+        self.longest = max(len(p) for p in prompts)
+        # Room for one generation, and if there are prompts to join later for one more before anything moves.
+        self.capacity = self.longest + new_tokens * (2 if len(prompts) > 1 else 1)
         shape = (len(model.layers), rows, model.kv_heads, self.capacity, model.head_width)
         self.keys = torch.zeros(shape, dtype=model.embedding.dtype, device=model.embedding.device)
         self.values = torch.zeros_like(self.keys)
-        self.cos, self.sin = model.angles(longest + new_tokens)
+        self.cos, self.sin = model.angles(self.longest + new_tokens)
         self.starts: list[int] = []
-        self.now = longest
+        self.now = self.longest
+        self.shared = _common_prefix(prompts)
+        if self.shared:
+            self._read([prompts[0][: self.shared]], known=0)
+            columns = slice(self.now - self.shared, self.now)
+            self.prefix = [cache[:, 0, :, columns].clone() for cache in (self.keys, self.values)]
+            self.starts.clear()
 
     def admit(self, prompts: Sequence[Sequence[int]], copies: int) -> Tensor:
-        """Add `copies` rows for each prompt; hidden states (len(prompts) * copies, H) of their last tokens."""
-        parts = [
-            self._prefill([prompts[i] for i in group], copies)
-            for group in by_tokens([len(p) for p in prompts], PREFILL_TOKENS)
-        ]
-        return torch.cat(parts)
+        """Add `copies` rows for each prompt; hidden states of their last tokens."""
+        parts: list[Tensor] = []
+        for group in by_tokens([len(p) for p in prompts], PREFILL_TOKENS):
+            first = len(self.starts)
+            parts.append(self._read([prompts[i] for i in group], known=self.shared))
+            starts = self.starts[first:]
+            sources = [first + i for i in range(len(group)) for _ in range(copies)]
+            self.starts[first:] = [start for start in starts for _ in range(copies)]
+            # From the last row down, so that no row is written before it was copied.
+            self._copy(range(first + len(sources) - 1, first, -1), sources[:0:-1], min(starts))
+        return torch.cat(parts).repeat_interleave(copies, 0)
 
     def step(self, tokens: Tensor) -> Tensor:
         """One more token for each row: hidden states (rows, H)."""
         if self.now == self.capacity:
             self._shift()
         starts = torch.tensor(self.starts, device=tokens.device)
-        first, rows, kv_heads = min(self.starts), len(starts), self.model.kv_heads
+        first, rows = min(self.starts), slice(0, len(self.starts))
         columns = torch.arange(first, self.now + 1, device=tokens.device)
-        hidden = (columns[None] < starts[:, None]).repeat_interleave(kv_heads, 0)[:, :, None]
-        bias = torch.zeros(hidden.shape, dtype=self.keys.dtype, device=tokens.device)
-        bias.masked_fill_(hidden, float("-inf"))
-
-        def attend(index: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            self.keys[index, :rows, :, self.now] = keys
-            self.values[index, :rows, :, self.now] = values
-            past_keys = self.keys[index, :rows, :, first : self.now + 1].flatten(0, 1)
-            past_values = self.values[index, :rows, :, first : self.now + 1].flatten(0, 1)
-            # Query heads that share a key head are columns of one product, so keys are not repeated.
-            asked = queries.reshape(rows * kv_heads, -1, queries.shape[-1]).transpose(1, 2)
-            logits = torch.baddbmm(bias, past_keys, asked, alpha=self.model.scale)
-            seen = torch.bmm(logits.transpose(1, 2).softmax(-1), past_values)
-            return seen.view(rows, -1)
-
-        positions = self.now - starts
-        out = self.model.through(tokens, self.cos[positions], self.sin[positions], attend)
+        hidden = (columns[None] < starts[:, None])[:, :, None]
+        attend = self._attention(rows, self.now, rows, columns, hidden, None)
+        out = self.model.through(tokens, self.cos[self.now - starts], self.sin[self.now - starts], attend)
         self.now += 1
         return out
 
     def keep(self, order: Sequence[int]) -> None:
         """Row i becomes what row `order[i]` was; rows that `order` leaves out are forgotten."""
         moved = [i for i, source in enumerate(order) if i != source]
-        sources = [order[i] for i in moved]
-        used = slice(min(self.starts), self.now)
-        for cache in (self.keys, self.values) if moved else ():
-            cache[:, moved, :, used] = cache[:, sources, :, used]
+        self._copy(moved, [order[i] for i in moved], min(self.starts))
         self.starts = [self.starts[i] for i in order]
         if not order:
             self.now = self.longest
@@ -189,23 +86,68 @@ class FusedDecoder:
         """`(rows, H)` -> `(rows, V)` in fp32."""
         return self.model.head(hidden).float()
 
-    def _prefill(self, prompts: Sequence[Sequence[int]], copies: int) -> Tensor:
-        packed = pack(prompts, self.keys.device)
-        lengths = torch.tensor(packed.lengths, device=self.keys.device)
+    def _read(self, prompts: Sequence[Sequence[int]], known: int) -> Tensor:
+        """Add a row for each prompt, whose first `known` tokens are the shared prefix; last hidden states."""
+        device, base, first = self.keys.device, len(self.starts), self.now - max(len(p) for p in prompts)
+        self.starts.extend(self.now - len(p) for p in prompts)
+        for row in range(base, len(self.starts)) if known else ():
+            columns = slice(self.starts[row], self.starts[row] + known)
+            for cache, prefix in zip((self.keys, self.values), self.prefix, strict=True):
+                cache[:, row, :, columns] = prefix
+        packed = pack([p[known:] for p in prompts], device)
+        lengths = torch.tensor(packed.lengths, device=device)
+        span = max(packed.lengths)
+        rows = torch.arange(len(prompts), device=device).repeat_interleave(lengths)
         columns = packed.positions + self.now - lengths.repeat_interleave(lengths)
-        places = torch.arange(len(prompts), device=self.keys.device).repeat_interleave(lengths) * copies
-        places = places + len(self.starts)
+        grid = rows * span + columns - (self.now - span)
+        seen = torch.arange(first, self.now, device=device)
+        ahead = seen[:, None] > torch.arange(self.now - span, self.now, device=device)[None]
+        starts = torch.tensor(self.starts[base:], device=device)
+        hidden = (seen[None] < starts[:, None])[:, :, None] | ahead[None]
+        attend = self._attention(rows + base, columns, slice(base, len(self.starts)), seen, hidden, grid)
+        positions = packed.positions + known
+        return self.model.through(packed.ids, self.cos[positions], self.sin[positions], attend)[packed.ends]
+
+    def _attention(
+        self, rows: Any, columns: Any, block: slice, seen: Tensor, hidden: Tensor, grid: Tensor | None
+    ) -> Attend:
+        """Write new keys at (`rows`, `columns`), then let each new token look back over the columns `seen`.
+
+        `hidden` (rows of `block`, seen, span): what may not be looked at. `grid` (T,): where each new
+        token sits among the rows * span queries, None if there is one a row.
+        """
+        kv_heads, width = self.model.kv_heads, self.model.head_width
+        batch, span, past = len(hidden), hidden.shape[2], slice(int(seen[0]), int(seen[-1]) + 1)
+        group = self.model.heads // kv_heads if span > 1 else 1
+        bias = torch.zeros(hidden.shape, dtype=self.keys.dtype, device=hidden.device)
+        # The lowest number and not minus infinity: a padded query, which nobody reads, sees nothing at all.
+        bias = bias.masked_fill_(hidden, torch.finfo(bias.dtype).min)
+        bias = bias.repeat_interleave(kv_heads, 0).repeat(1, 1, group)
 
         def attend(index: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            for copy in range(copies):
-                self.keys[index, places + copy, :, columns] = keys
-                self.values[index, places + copy, :, columns] = values
-            by_head = [x.transpose(0, 1) for x in (queries, keys, values)]
-            return attend_packed(*by_head, packed.lengths, self.model.scale).flatten(1)
+            self.keys[index, rows, :, columns] = keys
+            self.values[index, rows, :, columns] = values
+            past_keys = self.keys[index, block, :, past].flatten(0, 1)
+            past_values = self.values[index, block, :, past].flatten(0, 1)
+            if grid is not None:
+                padded = queries.new_zeros(batch * span, *queries.shape[1:])
+                queries = padded.index_copy_(0, grid, queries)
+            # Query heads that share a key head are columns of one product, so keys are not repeated.
+            asked = queries.reshape(batch, span, kv_heads, -1, width).permute(0, 2, 4, 3, 1)
+            asked = asked.reshape(batch * kv_heads, width, -1)
+            logits = torch.baddbmm(bias, past_keys, asked, alpha=self.model.scale)
+            found = torch.bmm(logits.transpose(1, 2).softmax(-1), past_values)
+            found = found.view(batch, kv_heads, -1, span, width).permute(0, 3, 1, 2, 4)
+            found = found.reshape(batch * span, -1)
+            return found if grid is None else found[grid]
 
-        hidden = self.model.through(packed.ids, self.cos[packed.positions], self.sin[packed.positions], attend)
-        self.starts.extend(self.now - n for n in packed.lengths for _ in range(copies))
-        return hidden[packed.ends].repeat_interleave(copies, 0)
+        return attend
+
+    def _copy(self, targets: Sequence[int], sources: Sequence[int], first: int) -> None:
+        for target, source in zip(targets, sources, strict=True):
+            if target != source:
+                for cache in (self.keys, self.values):
+                    cache[:, target, :, first : self.now] = cache[:, source, :, first : self.now]
 
     def _shift(self) -> None:
         """Move what is still seen to the left, leaving room for the longest prompt to join."""
@@ -217,33 +159,9 @@ class FusedDecoder:
         self.now -= by
 
 
-def _fuse(layer: Any, adapter: str | None, rows: int) -> Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    norms = [getattr(attention, name, None) for name in ("q_norm", "k_norm")]
-    return Layer(
-        attention_norm=layer.input_layernorm.weight.detach(),
-        qkv=Linear([attention.q_proj, attention.k_proj, attention.v_proj], adapter, rows),
-        query_norm=None if norms[0] is None else norms[0].weight.detach(),
-        key_norm=None if norms[1] is None else norms[1].weight.detach(),
-        out=Linear([attention.o_proj], adapter, rows),
-        mlp_norm=layer.post_attention_layernorm.weight.detach(),
-        gate_up=Linear([mlp.gate_proj, mlp.up_proj], adapter, rows),
-        down=Linear([mlp.down_proj], adapter, rows),
-    )
-
-
-def _merged(module: nn.Module, adapter: str | None) -> Tensor:
-    if isinstance(module, LoraLinear):
-        return module.merged(adapter)
-    assert isinstance(module, nn.Linear)
-    return module.weight.detach()
-
-
-def _can_prepack(weight: Tensor) -> bool:
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.bfloat16
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+def _common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with, leaving each at least one of its own."""
+    first, last = min(prompts), max(prompts)
+    shortest = min(len(p) for p in prompts) - 1
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), shortest)
+    return min(same, shortest) if len(prompts) > 1 else 0

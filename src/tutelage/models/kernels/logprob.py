@@ -18,7 +18,7 @@ CHUNK = 256
 def token_logprobs_plain(
     hidden: Tensor, head: Tensor, targets: Tensor, temperature: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """`hidden` (M, H), `head` (V, H), `targets` (M,) -> log-probability and entropy in nats, both (M,) fp32."""
+    """`hidden` (M, H), `head` (V, H), `targets` (M,) -> log-probability and entropy, (M,) fp32, nats."""
     logprobs = (F.linear(hidden, head).float() / temperature).log_softmax(-1)
     chosen = logprobs.gather(1, targets[:, None])[:, 0]
     return chosen, -(logprobs.exp() * logprobs).sum(-1)

@@ -45,8 +45,8 @@ def run(context: StageContext) -> dict[str, Any]:
         set_aside=aside,
     )
     (folder / "data_report.json").write_text(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
-    for line in report.lines():
-        context.say(line)
+    for note in report.notes:
+        context.say(f"{note.level}: {note.text}")
     return {
         "demonstrations": len(imported.train),
         "validation": len(imported.validation),
