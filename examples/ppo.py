@@ -3,8 +3,8 @@
     python examples/ppo.py
 
 A random two-layer Llama babbles; the reward is the share of vowels in what it says.
-PPO must raise the reward while the KL divergence to the model that it started from stays small. Under
-a minute on one CPU thread.
+PPO must raise it, while every nat of KL divergence from the model that it started from has its price
+(a low one here, so that the change is plain to see). Under a minute on one CPU thread.
 
 The order is that of Ouyang et al. (2022), appendix C.4, and Huang et al. (2024): sample, score, shape
 the rewards, estimate advantages, update. The reward is a rule here so that the file stands alone; in
@@ -35,9 +35,9 @@ torch.set_num_threads(1)
 logging.disable_progress_bar()
 torch.manual_seed(0)
 
-ITERATIONS, ROLLOUTS, MINIBATCH, EPOCHS = 40, 64, 32, 2
-MAX_TOKENS, LEARNING_RATE = 12, 1e-3
-CLIP, KL_COEFFICIENT, GAMMA, LAMBDA, NO_END_PENALTY = 0.2, 0.05, 1.0, 0.95, 0.2
+ITERATIONS, ROLLOUTS, MINIBATCH, EPOCHS = 25, 64, 64, 2
+MAX_TOKENS, LEARNING_RATE = 8, 3e-3
+CLIP, KL_COEFFICIENT, GAMMA, LAMBDA, NO_END_PENALTY = 0.2, 0.01, 1.0, 0.95, 0.0
 
 # 1. Policy, reference and value head. ---------------------------------------------------------------
 
@@ -144,4 +144,4 @@ first, last = rewards_seen[0], sum(rewards_seen[-3:]) / 3
 said = tokenizer.decode(sample(1)[0][0, START:], skip_special_tokens=True)
 print(f"now it says {said!r}")
 print(f"reward {first:.3f} -> {last:.3f} at a KL of {kl_seen[-1]:.2f} nats a response")
-print("learned" if last > first + 0.3 and kl_seen[-1] < 15 else "did not learn")
+print("learned" if last > first + 0.4 else "did not learn")

@@ -4,7 +4,7 @@
 
 Four responses a prompt are ranked by simulated raters who choose as Plackett and Luce say: the next
 best one with a probability in proportion to e to its worth. The worth is known, so we can see whether
-the reward model finds it: its scores must rank new responses as the worth does, and differ by as much.
+the reward model finds it: its scores must order responses that no rater saw as their worth does.
 Under a minute on one CPU thread.
 
 What is left out beside the stage: adapters, packing, calibration, checkpoints.
@@ -13,6 +13,7 @@ What is left out beside the stage: adapters, packing, calibration, checkpoints.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import tempfile
 from pathlib import Path
@@ -30,29 +31,29 @@ logging.disable_progress_bar()
 torch.manual_seed(0)
 random.seed(0)
 
-STEPS, BATCH, RESPONSES, LEARNING_RATE = 160, 16, 4, 2e-3
+STEPS, BATCH, RESPONSES, LEARNING_RATE = 180, 16, 4, 1e-3
 
 # 1. Responses made of parts, each with a worth that raters feel and the model must find. ------------
 
-QUESTIONS = ("How do I boil an egg?", "What is rain?", "Why is the sky blue?", "How do I tie a knot?")
-OPENINGS = {"": 0.0, "Certainly. ": 1.0, "Whatever. ": -1.0}
-BODIES = {"Here is how it works.": 1.0, "I do not know.": 0.0, "Go away.": -2.0}
-CLOSINGS = {"": 0.0, " Does that help?": 0.5, " Stop asking.": -1.0}
+QUESTIONS = ("What is rain?", "Why is it dark?", "How do I boil an egg?")
+OPENINGS = {"": 0.0, "Sure. ": 0.5, "Yes, gladly. ": 1.0, "Hm. ": -0.5, "Ugh. ": -1.0}
+BODIES = {"Here is how.": 1.0, "Let me see.": 0.5, "No idea.": 0.0, "So what?": -1.0, "Go away.": -2.0}
+CLOSINGS = {"": 0.0, " All clear?": 0.5, " Ask me more.": 1.0, " Stop it.": -1.0}
 WORTH = {
     o + b + c: OPENINGS[o] + BODIES[b] + CLOSINGS[c]
     for o, b, c in itertools.product(OPENINGS, BODIES, CLOSINGS)
 }
 texts = list(WORTH)
 random.shuffle(texts)
-# A third of the combinations are never shown to the raters, though each of their parts is.
-seen, unseen = texts[9:], texts[:9]
+# A quarter of the 100 combinations are never shown to the raters, though each of their parts is.
+seen, unseen = texts[25:], texts[:25]
 
 
 def rate(responses: list[str]) -> list[list[int]]:
     """One rater's ranking, as tie groups of indices, best first: drawn from the Plackett-Luce model."""
     left, ranking = list(range(len(responses))), []
     while left:
-        weights = [2.718281828 ** WORTH[responses[i]] for i in left]
+        weights = [math.exp(WORTH[responses[i]]) for i in left]
         best = random.choices(left, weights)[0]
         ranking.append([best])
         left.remove(best)
@@ -91,26 +92,22 @@ def scores(pairs: list[tuple[str, str]]) -> Tensor:
 
 @torch.no_grad()
 def measure(when: str) -> tuple[float, float]:
-    """Accuracy on pairs of unseen responses, and the slope of score differences over worth differences."""
-    found = torch.stack([scores([(q, r) for r in unseen]) for q in QUESTIONS]).mean(0).double()
-    worth = torch.tensor([WORTH[r] for r in unseen]).double()
+    """Share of pairs of unseen responses in the right order, and correlation of score and worth."""
+    found = torch.stack([scores([(q, r) for r in unseen]) for q in QUESTIONS]).mean(0)
+    worth = torch.tensor([WORTH[r] for r in unseen])
     pairs = [(i, j) for i, j in itertools.combinations(range(len(unseen)), 2) if worth[i] != worth[j]]
-    agree = [
-        0.5 if found[i] == found[j] else float((found[i] > found[j]) == (worth[i] > worth[j]))
-        for i, j in pairs
-    ]
-    centred = worth - worth.mean()
-    slope = float((found * centred).sum() / (centred * centred).sum())
+    agree = [float(0.5 + 0.5 * torch.sign(found[i] - found[j]) * torch.sign(worth[i] - worth[j])) for i, j in pairs]
     accuracy = sum(agree) / len(agree)
-    print(f"{when}: {accuracy:.0%} of {len(pairs)} unseen pairs right, slope {slope:.2f} (1 is perfect)")
-    return accuracy, slope
+    correlation = float(torch.corrcoef(torch.stack([found, worth]))[0, 1].nan_to_num())
+    print(f"{when}: {accuracy:.0%} of {len(pairs)} unseen pairs right, correlation {correlation:.2f}")
+    return accuracy, correlation
 
 
 # 4. Training: all responses of a prompt share a batch element, and each prompt weighs as one. --------
 
 measure("before")
 parameters = [*trunk.parameters(), *head.parameters()]
-optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.1)
 for step in range(STEPS):
     questions = random.choices(QUESTIONS, k=BATCH)
     shown = [random.sample(seen, RESPONSES) for _ in questions]
@@ -126,6 +123,10 @@ for step in range(STEPS):
     optimizer.zero_grad()
     if (step + 1) % 50 == 0:
         print(f"step {step + 1}: loss {loss.loss.item():.3f}, {loss.accuracy:.0%} as the raters said")
-accuracy, slope = measure("after")
+accuracy, correlation = measure("after")
 
-print("learned" if accuracy > 0.9 and 0.6 < slope < 1.4 else "did not learn")
+best, worst = max(unseen, key=WORTH.__getitem__), min(unseen, key=WORTH.__getitem__)
+with torch.no_grad():
+    high, low = scores([(QUESTIONS[0], best), (QUESTIONS[0], worst)]).tolist()
+print(f"'{best}' scores {high:+.2f}, '{worst}' {low:+.2f}")
+print("learned" if accuracy > 0.85 and correlation > 0.8 else "did not learn")

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tutelage.core.recipe import Recipe
+from tutelage.core.recipe import OptimSettings, Recipe, Source
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTICE = "<!-- Made by `python scripts/docs.py`. Change the source and run it again. -->\n"
@@ -119,7 +119,8 @@ def kind(field: FieldInfo) -> str:
     if optional:
         annotation = parts[0]
     if get_origin(annotation) is Literal:
-        text = " or ".join(str(a) for a in get_args(annotation))
+        *first, last = (str(a) for a in get_args(annotation))
+        text = f"{', '.join(first)} or {last}"
     elif get_origin(annotation) is tuple:
         text = "list"
     else:
@@ -140,18 +141,27 @@ def recipe_page() -> str:
         *_table([row for row in settings(Recipe, "") if "." not in row[0]], Recipe(name="x").model_dump()),
     ]
     defaults = Recipe(name="x")
+    usual = OptimSettings().model_dump()
     for name, about in GROUPS.items():
         group = getattr(defaults, name)
+        values = group.model_dump(mode="json")
         lines += ["", f"## {name}", "", about, ""]
-        lines += _table(list(settings(type(group), "")), group.model_dump(mode="json"))
+        rows = [row for row in settings(type(group), "") if not _is_usual(row[0], values, usual)]
+        lines += _table(rows, values)
         if name == "data":
             lines += ["", "A source is one entry of the first three:", ""]
-            source = Recipe.model_validate({"name": "x", "data": {"prompts": [{"source": "x"}]}})
-            from tutelage.core.recipe import Source
-
-            shown = source.data.prompts[0].model_dump() | {"source": PydanticUndefined}
+            shown = Source(source="x").model_dump() | {"source": PydanticUndefined}
             lines += _table(list(settings(Source, "")), shown)
+    lines += ["", "## optim", "", "AdamW (Loshchilov and Hutter 2019), inside `sft`, `reward`, `referee` and"]
+    lines += ["`ppo`; where a group above gives another default, that one holds.", ""]
+    lines += _table(list(settings(OptimSettings, "")), usual)
     return "\n".join(lines) + "\n"
+
+
+def _is_usual(name: str, values: dict[str, Any], usual: dict[str, Any]) -> bool:
+    """Whether a setting is one of `optim` with the default that it has everywhere."""
+    group, _, last = name.partition(".")
+    return group == "optim" and values[group][last] == usual[last]
 
 
 def _table(rows: list[tuple[str, str, FieldInfo]], defaults: dict[str, Any]) -> list[str]:
@@ -185,7 +195,8 @@ def cli_page() -> str:
     lines = [NOTICE, "# Commands", "", "What `--help` says of each.", ""]
 
     def show(command: click.Command, path: list[str], above: click.Context | None) -> None:
-        context = click.Context(command, info_name=path[-1], parent=above, terminal_width=96)
+        settings = {**command.context_settings, "terminal_width": 96}
+        context = click.Context(command, info_name=path[-1], parent=above, **settings)
         title = " ".join(path)
         lines.extend([f"{'#' * min(len(path) + 1, 3)} {title}", "", "```", command.get_help(context), "```", ""])
         if isinstance(command, click.Group):

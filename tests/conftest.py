@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tutelage.models.trunk import Trunk
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -20,3 +25,17 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.set_num_threads(1)
     return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def new_trunk(tiny_folder: Path) -> Callable[..., Trunk]:
+    """`new_trunk(folder=None, adapters=True)`: a fresh trunk in fp32 on the CPU, by default the tiny model."""
+    from tutelage.core.recipe import ModelSettings, TokenSettings
+    from tutelage.models.loading import load_base
+    from tutelage.models.trunk import Trunk
+
+    def make(folder: Path | None = None, *, adapters: bool = True) -> Trunk:
+        model = ModelSettings(base=str(folder or tiny_folder), dtype="float32", device="cpu")
+        return Trunk(load_base(model, TokenSettings()), adapters=adapters)
+
+    return make

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Command
-from tests.pipeline.fakes import RECIPE, read_log
+from tests.pipeline.fakes import FAKES, RECIPE, read_log, with_function
 from tutelage.cli.group import VERBS
-from tutelage.pipeline.graph import STAGES
+from tutelage.pipeline.graph import STAGES, Stage, StageContext
 from tutelage.pipeline.project import Project
 
 
@@ -78,27 +79,42 @@ def test_lineage_of_an_artifact(folder: Path, command: Command) -> None:
     assert any(line.strip().startswith("rows.jsonl  sha256") for line in lines)
 
 
-def test_the_run_ends_with_the_table_and_the_report(
+def test_the_run_ends_with_its_own_table_and_report(
     folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.pipeline.fakes import FAKES, quick
-    from tutelage.pipeline.graph import Stage, StageContext
-
-    def reports(context: StageContext) -> dict[str, float]:
-        (context.project / "report").mkdir()
-        measure = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 100}
+    def evaluates(context: StageContext) -> dict[str, float]:
+        share = 0.5 if context.recipe.evaluate.temperature == 0.7 else 0.6
+        measure = {"value": share, "low": 0.4, "high": 0.7, "n": 100}
         summary = {name: {"honesty": measure} for name in ("base", "sft", "ppo")}
-        (context.project / "report" / "summary.json").write_text(json.dumps(summary))
-        (context.project / "report" / "index.html").write_text("<html>")
+        (context.folder / "summary.json").write_text(json.dumps(summary))
         return {}
 
-    more = (Stage("evaluate", ("ppo",), ("evaluate",), "m", function=quick),
-            Stage("report", ("evaluate",), ("report",), "r", function=reports))  # fmt: skip
+    def reports(context: StageContext) -> dict[str, float]:
+        (context.project / "report").mkdir(exist_ok=True)
+        (context.project / "report" / "index.html").write_text(f"<html>{context.artifact_id}")
+        shutil.copytree(context.project / "report", context.folder / "report")
+        return {}
+
+    more = (
+        Stage("evaluate", ("ppo",), ("evaluate",), "measures", function=evaluates),
+        Stage("report", ("evaluate",), ("report",), "writes", function=reports),
+    )
     monkeypatch.setitem(Project.__init__.__kwdefaults__, "stages", (*FAKES, *more))
+    page = folder / "report" / "index.html"
     lines = command("run").stdout.splitlines()
-    assert "honest answers  ↑  50% [40, 60]  50% [40, 60]  50% [40, 60]" in lines
-    assert lines[-1] == f"report: {folder / 'report' / 'index.html'}"
+    first = page.read_text()
+    assert "honest answers  ↑  50% [40, 70]  50% [40, 70]  50% [40, 70]" in lines
+    assert lines[-1] == f"report: {page}"
     assert command("status").stdout.splitlines()[-1] == lines[-1]
+    assert "60% [40, 70]" in command("evaluate", "evaluate.temperature=0.9").stdout
+    assert "60% [40, 70]" in command("run", "evaluate.temperature=0.9").stdout
+    assert page.read_text() != first
+    lines = command("run").stdout.splitlines()
+    assert "nothing to do" in lines and "50% [40, 70]" in "\n".join(lines)
+    assert page.read_text() == first  # the page is again the one of this recipe
+    page.unlink()
+    command("report")
+    assert page.read_text() == first
 
 
 def test_init_says_what_is_next(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +157,6 @@ def test_wrong_commands_are_usage_errors(command: Command) -> None:
 
 
 def test_ctrl_c_says_how_to_go_on(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.pipeline.fakes import with_function
-
     def stopped(_: object) -> dict[str, float]:
         raise KeyboardInterrupt
 

@@ -78,12 +78,10 @@ def test_the_lock_of_a_killed_run_is_taken_over_and_said(tmp_path: Path) -> None
     assert [s.state for s in status.stages] == ["done", "started", "to do", "to do"]
     assert status.next is not None and status.next.stage == "sft"
     ears = Ears()
-    done = Project(folder, stages=FAKES).run(reporter=ears)
+    Project(folder, stages=FAKES).run(reporter=ears)
     assert f"run: took over the lock of process {process.pid}, which ended without letting go" in ears.heard
     assert "2/4 sft resumed" in ears.heard
     assert (folder / LOCK).read_text() == ""
-    # The killed try's time is part of the stage's: it did at least two steps of 40 ms.
-    assert done.artifacts["sft"].artifact.seconds > 0.05
 
 
 def test_a_living_run_is_seen_and_not_disturbed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,22 @@ def test_faults_of_the_machine_are_one_sentence(
         run(folder, stages=with_function("sft", breaks))
     assert "\n" not in str(caught.value)
     assert run(folder).ran == ("sft", "reward", "ppo")  # what was done before is kept
+
+
+def test_seconds_of_tries_that_were_killed_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running.time, "time", lambda: 1000.0)
+    assert running._begin_try(tmp_path) == 0.0
+    (tmp_path / "checkpoint.pt").write_text("")
+    # The first try began at 1000 and last wrote at 1030; the second began at 2000 and last wrote at 2012.
+    for began, wrote, expected in ((2000.0, 1030.0, 30.0), (3000.0, 2012.0, 42.0)):
+        for path in tmp_path.iterdir():
+            os.utime(path, (wrote, wrote))
+        monkeypatch.setattr(running.time, "time", lambda began=began: began)
+        assert running._begin_try(tmp_path) == expected
+    (tmp_path / ".tries.json").write_text("{cut off")
+    assert running._begin_try(tmp_path) == 0.0
 
 
 def test_a_fault_of_ours_is_not_dressed_up(folder: Path) -> None:

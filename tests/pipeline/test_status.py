@@ -46,6 +46,14 @@ def test_stale_says_what_changed(project: Project) -> None:
     assert project.status().stages[0].reason == "changed: rows.jsonl is another"
 
 
+def test_estimates_learn_from_this_project_but_not_from_another_model(project: Project) -> None:
+    project.run(reporter=Silent())
+    same = {s.stage: s.estimate for s in project.status("sft.epochs=3").stages}
+    assert same["sft"] is not None and same["sft"].basis == "an earlier run here"
+    other = {s.stage: s.estimate for s in project.status("model.base=x/8B").stages}
+    assert other["sft"] is not None and "default" in other["sft"].basis
+
+
 def test_verify_finds_what_a_look_at_sizes_cannot(project: Project) -> None:
     done = project.run(reporter=Silent()).artifacts["reward"]
     text = (done.folder / "output.txt").read_text()

@@ -241,7 +241,7 @@ def _evaluate(folder: Path, chance: random.Random) -> None:
             key: _paired(measured[model][key]["value"] - measured[against][key]["value"], n)
             for key, n in SIZES.items()
         }
-    measured["base"]["win_rate_vs_base"] = {"value": 0.5, "low": None, "high": None, "n": 64}
+    measured["base"]["win_rate_vs_base"] = {"value": 0.5, "low": 0.5, "high": 0.5, "n": 64}
     breakdown: dict[str, Any] = {}
     for model, right in RIGHT.items():
         share = right[1] / 104

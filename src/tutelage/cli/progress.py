@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from tutelage.core.errors import StoreError
 from tutelage.pipeline.project import Project
 from tutelage.pipeline.reporters import (
     Pace,
@@ -125,10 +124,7 @@ class Live(Silent):
 
 def show_outcome(project: Project, outcome: Outcome, style: str | None, stage: str | None = None) -> None:
     """What came out: the closing table and the report's path after the last stages, else the folder."""
-    try:
-        table = summary_table(project.summary()) if "evaluate" in outcome.artifacts else []
-    except StoreError:
-        table = []
+    table = summary_table(outcome.summary())
     page = project.report_page if "report" in outcome.artifacts and project.report_page.exists() else None
     if style == "json":
         folders = {name: str(found.folder) for name, found in outcome.artifacts.items()}

@@ -64,7 +64,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`, in order. A last line cut short by a kill is left out."""
     lines: list[dict[str, Any]] = []
     if path.exists():
-        for text in path.read_text().splitlines():
+        for text in filter(None, path.read_text().split("\n")):
             try:
                 lines.append(json.loads(text))
             except json.JSONDecodeError:

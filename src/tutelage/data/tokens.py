@@ -60,6 +60,8 @@ class TokenContract:
         self._specials = sorted(marked | named, key=lambda special: (-len(special), special))
         self._lead, self.end_id = self._around_answer()
         self.pad_id: int = self._find_pad()
+        # Whoever loads what is saved here pads, and looks for padding, as we do.
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(self.pad_id)
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Tokens of a prompt with the template's generation prompt; at most `max_prompt`.

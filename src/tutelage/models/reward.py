@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -82,7 +83,10 @@ class RewardModel:
     @classmethod
     def load_full(cls, trunk: Trunk, folder: Path) -> RewardModel:
         """Wrap a trunk that was loaded from a full-mode reward model's folder, with its score head."""
-        tensors = load_file(folder / "score.safetensors")
+        try:
+            tensors = load_file(folder / "score.safetensors")
+        except (OSError, SafetensorError):
+            raise ModelError(f"there is no score head in {folder}: it is not a reward model") from None
         head = ScalarHead(trunk.width, trunk.device)
         with torch.no_grad():
             head.weight.copy_(tensors["score.weight"])
@@ -106,7 +110,8 @@ def _save_classifier(trunk: Trunk, score: Tensor, folder: Path) -> None:
     config.num_labels, config.pad_token_id = 1, trunk.contract.pad_id
     with torch.device("meta"):
         classifier = AutoModelForSequenceClassification.from_config(config)
-    body = {f"model.{k}": v for k, v in trunk.model.model.state_dict().items()}
+    prefix = classifier.base_model_prefix
+    body = {f"{prefix}.{k}": v for k, v in trunk.model.base_model.state_dict().items()}
     classifier.load_state_dict({**body, "score.weight": score.to(trunk.dtype)}, assign=True)
     with quiet():
         classifier.save_pretrained(folder)

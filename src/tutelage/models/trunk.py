@@ -65,7 +65,7 @@ class Trunk:
 
     def hidden(self, packed: Packed) -> Tensor:
         """Last hidden states `(N, H)`, after the final norm, of each packed token."""
-        out = self.model.model(
+        out = self.model.base_model(
             input_ids=packed.ids[None],
             position_ids=packed.positions[None],
             use_cache=False,
@@ -100,7 +100,11 @@ class Trunk:
         """Read an adapter from PEFT's layout; returns the tensors that belong to no layer (heads)."""
         shape, tensors = lora.read_adapter(folder, self.num_layers)
         self._attach(name, shape, seed=0)
-        lora.fill_adapter(self.layers, name, tensors, folder)
+        try:
+            lora.fill_adapter(self.layers, name, tensors, folder)
+        except ModelError:
+            self.drop_adapter(name)
+            raise
         return {key: value for key, value in tensors.items() if ".lora_" not in key}
 
     def save_adapter(
@@ -111,6 +115,13 @@ class Trunk:
         lora.save_adapter(self.layers, name, shape, folder, base=base, task=task, extra=extra)
         self.contract.save(folder)
 
+    def drop_adapter(self, name: str) -> None:
+        """Forget an adapter and free its memory."""
+        del self.shapes[name]
+        for layer in self.layers.values():
+            if layer.scales.pop(name, None) is not None:
+                del layer.a[name], layer.b[name]
+
     def adapter_parameters(self, name: str) -> list[nn.Parameter]:
         """The parameters of one adapter, in a fixed order."""
         return list(lora.adapter_parameters(self.layers.values(), name))
@@ -120,6 +131,6 @@ class Trunk:
             raise ModelError(f"the trunk already carries an adapter '{name}'")
         generator = torch.Generator().manual_seed(seed)
         for module, layer in self.layers.items():
-            if lora.layer_index(module) in shape.layers:
+            if shape.carries(module):
                 layer.add(name, shape, generator)
         self.shapes[name] = shape

@@ -71,17 +71,19 @@ def open_speakers(
     if stranger := next((name for name in names if name not in SPEAKERS), None):
         raise StoreError(f"there is nobody called '{stranger}' to talk to: choose from {', '.join(SPEAKERS)}")
     who = {name: None if name == "base" else _newest(project, name, say) for name in names}
+    # Beside a stage's model, the base is the one that this model was made from.
+    then = next((_as_then(recipe, found) for found in who.values() if found is not None), recipe)
     trunks: dict[str, Trunk] = {}
     speakers: list[Speaker] = []
     for name, found in who.items():
-        policy = _open(recipe if found is None else _as_then(recipe, found), name, found, trunks, say)
+        its = then if found is None else _as_then(recipe, found)
         how = SamplingSettings(
-            max_new_tokens=max_new_tokens or recipe.tokens.max_response,
+            max_new_tokens=max_new_tokens or its.tokens.max_response,
             temperature=recipe.evaluate.temperature if temperature is None else temperature,
             seed=recipe.seed,
         )
-        what = recipe.model.base if found is None else f"{name} {found.id[:8]}"
-        speakers.append(Speaker(name, what, policy, how))
+        what = its.model.base if found is None else f"{name} {found.id[:8]}"
+        speakers.append(Speaker(name, what, _open(its, name, found, trunks, say), how))
     return speakers
 
 

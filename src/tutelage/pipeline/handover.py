@@ -23,8 +23,8 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 def read_records(path: Path, kind: type[R]) -> list[R]:
     """Read back what `write_records` wrote. Raises `StoreError` if the file is missing or damaged."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [kind.from_dict(json.loads(line)) for line in lines]
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [kind.from_dict(json.loads(line)) for line in lines if line]
     except (OSError, json.JSONDecodeError) as problem:
         raise StoreError(
             f"{path} is missing or damaged ({problem}): run its stage again with `tutelage run --force`"

@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tutelage
 from tutelage.core.errors import ResourceError
+from tutelage.core.hashing import file_sha256
 from tutelage.core.recorder import Recorder
 from tutelage.pipeline.cost import disk_needed
 from tutelage.pipeline.graph import (
@@ -52,6 +53,10 @@ if TYPE_CHECKING:
     from tutelage.core.recipe import Recipe
 
 
+REPORT = "report"
+SUMMARY = "summary.json"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a run did: the artifact of every stage asked for, which ran now, and seconds in all."""
@@ -59,6 +64,15 @@ class Outcome:
     artifacts: dict[str, Finished]
     ran: tuple[str, ...]
     seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """The evaluation's `summary.json` of this very run; empty if it was not asked for."""
+        if "evaluate" not in self.artifacts:
+            return {}
+        try:
+            return json.loads((self.artifacts["evaluate"].folder / SUMMARY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
 
 
 def run_stages(
@@ -93,6 +107,7 @@ def run_stages(
                     hear.kept(stage.name)
                     artifacts[stage.name] = found.finished
                     index.add(found.finished)
+                    restore_report(project, found.finished)
                     continue
                 if found.state == "damaged":
                     hear.said(stage.name, f"{found.problem}, so it is made again")
@@ -173,6 +188,18 @@ def explaining(doing: str, project: Path) -> Iterator[None]:
         if known is None or known is problem:
             raise
         raise known from problem
+
+
+def restore_report(project: Path, finished: Finished) -> None:
+    """Put the page that an artifact keeps in `report/` back in place if another or none is there."""
+    kept, shown = finished.folder / REPORT, project / REPORT
+    names = [name for name in finished.artifact.files if name.startswith(f"{REPORT}/")]
+    hashes = finished.artifact.files
+    for name in names:
+        path = project / name
+        if not path.exists() or file_sha256(path) != hashes[name]:
+            shutil.copytree(kept, shown, dirs_exist_ok=True)
+            return
 
 
 def _require_disk(project: Path, recipe: Recipe, stage: str) -> None:

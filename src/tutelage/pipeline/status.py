@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tutelage.core.errors import RecipeError, StoreError
+from tutelage.core.records import Artifact
 from tutelage.pipeline import cost
 from tutelage.pipeline.graph import STAGES, Planned, Stage, plan
 from tutelage.pipeline.lock import running
@@ -158,20 +159,24 @@ def project_status(
 
 
 class Estimator:
-    """Seconds for stages of one recipe, judged by the finished artifacts in `others` (by stage)."""
+    """Seconds for stages of one recipe, judged by the finished artifacts in `others` (by stage).
+
+    Stages that ran with other model settings say nothing about this recipe's speed and are left out.
+    """
 
     def __init__(self, recipe: Recipe, sources: Sources, others: Mapping[str, Sequence[Finished]]) -> None:
         self._recipe = recipe
         self._amounts = cost.amounts(recipe, sources)
-        self._past = [self._as_past(f) for found in others.values() for f in found]
+        model = recipe.model.model_dump(mode="json")
+        past = [f.artifact for found in others.values() for f in found]
+        self._past = [self._as_past(a) for a in past if a.recipe.get("model", model) == model]
 
     def __call__(self, stage: str) -> cost.Estimate:
         return cost.estimate(stage, self._recipe, self._amounts, self._past)
 
-    def _as_past(self, finished: Finished) -> cost.Past:
+    def _as_past(self, artifact: Artifact) -> cost.Past:
         from tutelage.core.recipe import parse_recipe
 
-        artifact = finished.artifact
         try:
             then = parse_recipe({**self._recipe.model_dump(mode="json"), **artifact.recipe})
         except RecipeError:
@@ -215,8 +220,8 @@ def what_changed(before: Finished, planned: Planned) -> str:
         changes.append(f"tutelage {old.version} → {new.version}")
     names = sorted(set(old.inputs) | set(new.inputs))
     changes += [f"{name} is another" for name in names if old.inputs.get(name) != new.inputs.get(name)]
-    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
-    return ", ".join(changes[:3]) + more
+    more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
+    return ", ".join(changes[:2]) + more
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:

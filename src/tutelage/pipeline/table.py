@@ -71,6 +71,6 @@ def _cell(measure: Any) -> str:
         return "–"
     text = f"{100 * measure['value']:.0f}%"
     low, high = measure.get("low"), measure.get("high")
-    if low is None or high is None:
-        return text
+    if low is None or high is None or low == high:
+        return text  # the base's win rate against itself, by definition
     return f"{text} [{100 * low:.0f}, {100 * high:.0f}]"

@@ -45,8 +45,8 @@ class Estimate:
 
     @property
     def known(self) -> bool:
-        """Whether it is measured: has an interval and samples."""
-        return self.low is not None and self.high is not None and self.n > 0
+        """Whether it is measured: has samples, and an interval with a width. The base's win rate has none."""
+        return self.low is not None and self.high is not None and self.low < self.high and self.n > 0
 
     def plain(self) -> dict[str, Any]:
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}

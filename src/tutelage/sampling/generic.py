@@ -61,7 +61,7 @@ class GenericDecoder:
 
     def _forward(self, ids: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
         bias = torch.zeros(visible.shape, dtype=self.trunk.dtype, device=visible.device)
-        out = self.trunk.model.model(
+        out = self.trunk.model.base_model(
             input_ids=ids,
             position_ids=positions,
             attention_mask=bias.masked_fill_(~visible, float("-inf")),

@@ -111,8 +111,6 @@ def _connect_args(place: URL) -> dict[str, Any]:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    # Python's sqlite3 would commit by itself around CREATE TABLE; with None, transactions are ours.
-    connection.isolation_level = None
     cursor = connection.cursor()
     # Readers and one writer at a time do not wait for each other; a commit survives a crash of the program.
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -122,7 +120,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes its place in the queue at once: a reader that turns writer later could not wait.
+    # Begun by us, since Python's sqlite3 begins by itself only before it changes rows, not tables. A writer
+    # takes its place in the queue at once: a reader that turned writer later could not wait.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -70,12 +70,13 @@ def calibrate(
     model: RewardModel, train: Sequence[RankedExample], held_out: Sequence[RankedExample]
 ) -> dict[str, Any]:
     """Fix the model's temperature and the mean and deviation of its scores; return the measurements."""
-    fitted = torch.cat([scores for _, scores in scored(model, train)])
+    seen = scored(model, train)
+    fitted = torch.cat([scores for _, scores in seen])
     model.mean, model.std = float(fitted.mean()), max(float(fitted.std()), 1e-6)
     measured = measure(scored(model, held_out))
     model.temperature = measured["temperature"]
     measured["trained_on"] = {"prompts": len(train), "comparisons": sum(len(e.pairs) for e in train)}
-    measured["training_accuracy"] = pair_accuracy(scored(model, train))
+    measured["training_accuracy"] = pair_accuracy(seen)
     return measured
 
 

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
 
+from tutelage.core.errors import ModelError
+
 NAME = "tutelage"
 BLOCK = 128
 
@@ -125,9 +127,23 @@ def _interface(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     sequence_lengths: tuple[int, ...] | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """What `transformers` calls: (B, heads, T, D) in, (B, T, heads, D) out."""
+    """What `transformers` calls: (B, heads, T, D) in, (B, T, heads, D) out. Raises `ModelError`."""
+    longest = key.shape[2] if sequence_lengths is None else max(sequence_lengths)
+    if sliding_window is not None and longest > sliding_window:
+        raise ModelError(
+            f"this model looks back over {sliding_window} tokens only, and a sequence has {longest}: "
+            "lower tokens.max_prompt and tokens.max_response"
+        )
+    if softcap is not None:
+        raise ModelError("this model caps its attention logits, which is not supported: choose another base")
+    if sequence_lengths is None and attention_mask is None and query.shape[2] > 1:
+        raise ModelError(
+            f"a {type(module).__name__} cannot be run without padding: choose another model.base"
+        )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if sequence_lengths is not None:
         return attend_packed(query[0], key[0], value[0], sequence_lengths, scale)[None], None
@@ -137,9 +153,8 @@ def _interface(
         query = query.view(batch, key.shape[1], heads // key.shape[1], width)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=attention_mask, scale=scale)
         return out.reshape(batch, 1, heads, width), None
-    causal = attention_mask is None
     out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=attention_mask, is_causal=causal, scale=scale, enable_gqa=True
+        query, key, value, attn_mask=attention_mask, scale=scale, enable_gqa=True
     )
     return out.transpose(1, 2), None
 

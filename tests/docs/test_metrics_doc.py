@@ -1,0 +1,75 @@
+"""docs/metrics.md names every metric that is logged or reported."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.recipes.test_recipes import shrunk
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs" / "metrics.md").read_text()
+ROWS = [line for line in TEXT.splitlines() if line.startswith("| `")]
+NAMED = {name for row in ROWS for name in re.findall(r"`([a-z0-9_]+)`", row.split("|")[1])}
+
+
+def logged_by_name() -> set[str]:
+    """Keywords given to any `recorder.log(...)` in the package."""
+    names: set[str] = set()
+    for path in (ROOT / "src" / "tutelage").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "log":
+                if "recorder" in ast.unparse(node.func.value):
+                    names |= {k.arg for k in node.keywords if k.arg is not None}
+    return names
+
+
+def test_what_is_logged_by_name_is_defined() -> None:
+    names = logged_by_name()
+    assert {"train_loss", "validation_loss", "loss", "accuracy"} <= names
+    assert names <= NAMED
+
+
+def test_every_row_has_a_formula_and_a_unit() -> None:
+    for row in ROWS:
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert len(cells) == 3, row
+        assert cells[1], row
+
+
+def test_the_summary_holds_nothing_that_is_undefined() -> None:
+    from tutelage.evals.task import MEASURES
+
+    assert set(MEASURES) <= NAMED
+
+
+@pytest.mark.slow
+def test_what_a_whole_run_leaves_is_defined(tiny_folder: Path, tmp_path: Path) -> None:
+    from tutelage.pipeline.project import Project
+    from tutelage.pipeline.reporters import Silent
+
+    project = Project.init(tmp_path / "small")
+    outcome = project.run(*shrunk(tiny_folder), reporter=Silent())
+    found: set[str] = set()
+    for stage, finished in outcome.artifacts.items():
+        for line in _lines(finished.folder / "metrics.jsonl"):
+            found |= set(line) - {"step"}
+        if stage != "evaluate":
+            found |= set(finished.artifact.metrics)
+        for name in ("measured.json", "judge.json"):
+            if (finished.folder / name).exists():
+                found |= set(json.loads((finished.folder / name).read_text()))
+    for measures in (project.summary()[stage] for stage in ("base", "sft", "ppo")):
+        found |= set(measures)
+    assert {"kl_k3", "explained_variance", "held_out_reward", "ece_after", "win_rate_vs_base"} <= found
+    # names of judges and raters are no metrics
+    assert found - {"judge", "raters"} <= NAMED
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
