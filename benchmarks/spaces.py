@@ -159,7 +159,12 @@ def value_error(actors: Actors, space: Space) -> float:
         rows, _ = predictors(pairs, actors.policy.device)
         found = actors.value(actors.policy.hidden(joined(pairs, actors.policy.device))[rows])
     found = found.reshape(-1, space.length)
-    wanted = torch.stack([exact[t][tuple(zip(*[r[:t] for r in space.responses]))] if t else exact[0].expand(len(pairs))
-                          for t in range(space.length)], 1)
+    wanted = torch.stack(
+        [
+            exact[t][tuple(zip(*[r[:t] for r in space.responses]))] if t else exact[0].expand(len(pairs))
+            for t in range(space.length)
+        ],
+        1,
+    )
     error = (found - wanted).square().mean(1)
     return float((policy_log.exp() * error).sum().sqrt())

@@ -96,7 +96,9 @@ def measure(when: str) -> tuple[float, float]:
     found = torch.stack([scores([(q, r) for r in unseen]) for q in QUESTIONS]).mean(0)
     worth = torch.tensor([WORTH[r] for r in unseen])
     pairs = [(i, j) for i, j in itertools.combinations(range(len(unseen)), 2) if worth[i] != worth[j]]
-    agree = [float(0.5 + 0.5 * torch.sign(found[i] - found[j]) * torch.sign(worth[i] - worth[j])) for i, j in pairs]
+    agree = [
+        float(0.5 + 0.5 * torch.sign(found[i] - found[j]) * torch.sign(worth[i] - worth[j])) for i, j in pairs
+    ]
     accuracy = sum(agree) / len(agree)
     correlation = float(torch.corrcoef(torch.stack([found, worth]))[0, 1].nan_to_num())
     print(f"{when}: {accuracy:.0%} of {len(pairs)} unseen pairs right, correlation {correlation:.2f}")
@@ -113,9 +115,7 @@ for step in range(STEPS):
     shown = [random.sample(seen, RESPONSES) for _ in questions]
     rankings = [rate(responses) for responses in shown]
     flat = scores([(q, r) for q, responses in zip(questions, shown) for r in responses])
-    prompts = [
-        RankedScores(own, groups) for own, groups in zip(flat.split(RESPONSES), rankings, strict=True)
-    ]
+    prompts = [RankedScores(own, groups) for own, groups in zip(flat.split(RESPONSES), rankings, strict=True)]
     loss = ranking_loss(prompts, "plackett-luce")
     (loss.loss + 0.001 * flat.square().mean()).backward()  # keeps the scores centred
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)

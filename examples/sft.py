@@ -58,9 +58,7 @@ HELD_OUT_WAY = "Tell me the capital of {}."
 
 def demonstrations(ways: tuple[str, ...]) -> list[tuple[str, str]]:
     """(question, answer) for every country and way of asking."""
-    return [
-        (way.format(country), f"It is {city}.") for way in ways for country, city in CAPITALS.items()
-    ]
+    return [(way.format(country), f"It is {city}.") for way in ways for country, city in CAPITALS.items()]
 
 
 train, held_out = demonstrations(TRAINED_WAYS), demonstrations((HELD_OUT_WAY,))

@@ -198,7 +198,9 @@ def cli_page() -> str:
         settings = {**command.context_settings, "terminal_width": 96}
         context = click.Context(command, info_name=path[-1], parent=above, **settings)
         title = " ".join(path)
-        lines.extend([f"{'#' * min(len(path) + 1, 3)} {title}", "", "```", command.get_help(context), "```", ""])
+        lines.extend(
+            [f"{'#' * min(len(path) + 1, 3)} {title}", "", "```", command.get_help(context), "```", ""]
+        )
         if isinstance(command, click.Group):
             for name in command.list_commands(context):
                 below = command.get_command(context, name)
@@ -224,7 +226,9 @@ def _is(path: Path, text: str) -> bool:
 def main() -> int:
     if "--check" in sys.argv[1:]:
         found = stale()
-        print("\n".join(f"docs/{name} is stale: run python scripts/docs.py" for name in found) or "up to date")
+        print(
+            "\n".join(f"docs/{name} is stale: run python scripts/docs.py" for name in found) or "up to date"
+        )
         return 1 if found else 0
     for name, make in PAGES.items():
         (DOCS / name).write_text(make(), encoding="utf-8")

@@ -29,13 +29,14 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def new_trunk(tiny_folder: Path) -> Callable[..., Trunk]:
-    """`new_trunk(folder=None, adapters=True)`: a fresh trunk in fp32 on the CPU, by default the tiny model."""
+    """`new_trunk(folder, adapters=True, dtype="float32")`: a fresh trunk, by default of the tiny model."""
     from tutelage.core.recipe import ModelSettings, TokenSettings
     from tutelage.models.loading import load_base
     from tutelage.models.trunk import Trunk
 
-    def make(folder: Path | None = None, *, adapters: bool = True) -> Trunk:
-        model = ModelSettings(base=str(folder or tiny_folder), dtype="float32", device="cpu")
+    def make(folder: Path | None = None, *, adapters: bool = True, dtype: str = "float32") -> Trunk:
+        base = str(folder or tiny_folder)
+        model = ModelSettings.model_validate({"base": base, "dtype": dtype, "device": "cpu"})
         return Trunk(load_base(model, TokenSettings()), adapters=adapters)
 
     return make

@@ -41,9 +41,15 @@ def tiny_trunk(folder: Path, tune: str = "lora", dtype: str = "float32") -> Trun
 
 def demonstrations(count: int = 24) -> list[Demonstration]:
     """Questions of several lengths that all want the same kind of answer."""
-    asked = ["Say hello", "What is two and two?", "Name a colour, please", "Tell me about the sea and the moon"]
+    asked = [
+        "Say hello",
+        "What is two and two?",
+        "Name a colour, please",
+        "Tell me about the sea and the moon",
+    ]
     return [
-        Demonstration(Prompt.of(f"{asked[i % 4]} ({i})"), f"I do not know about {i % 5}.") for i in range(count)
+        Demonstration(Prompt.of(f"{asked[i % 4]} ({i})"), f"I do not know about {i % 5}.")
+        for i in range(count)
     ]
 
 

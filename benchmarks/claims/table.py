@@ -27,7 +27,9 @@ def rewrite(readme: Path, folder: Path = results.FOLDER, names: Sequence[str] | 
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     found = re.findall(f"{re.escape(BEGIN)}.*?{re.escape(END)}", text, re.DOTALL)
     if len(found) != 1 or text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise NoMarkers(f"{readme} needs the lines {BEGIN} and {END}, once each, where the table should stand")
+        raise NoMarkers(
+            f"{readme} needs the lines {BEGIN} and {END}, once each, where the table should stand"
+        )
     lines = table(folder, subjects() if names is None else names)
     fresh = text.replace(found[0], "\n".join([BEGIN, *lines, END]))
     if fresh != text:
@@ -90,6 +92,4 @@ def _short(value: float) -> str:
 
 def _where(run: dict[str, Any]) -> str:
     m = run["machine"]
-    return (
-        f"{m['cpu']} with {m['cores']} cores and {m['memory_gib']:.0f} GiB, torch {m['torch']}, {run['date'][:10]}"
-    )
+    return f"{m['cpu']} with {m['cores']} cores and {m['memory_gib']:.0f} GiB, torch {m['torch']}, {run['date'][:10]}"

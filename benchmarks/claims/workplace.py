@@ -85,7 +85,9 @@ def finished_tiny_project() -> Path:
     tiny_project(emptied("tiny"))
     done = tutelage(["run", "--plain"], folder)
     if done.returncode != 0:
-        raise RuntimeError(f"the tiny project did not run to its end: {done.stderr.strip().splitlines()[-1:]}")
+        raise RuntimeError(
+            f"the tiny project did not run to its end: {done.stderr.strip().splitlines()[-1:]}"
+        )
     (folder / "done.json").write_text("{}", encoding="utf-8")
     return folder
 
@@ -95,7 +97,12 @@ def tutelage(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command `tutelage` in a folder with one thread, and capture what it says."""
     return subprocess.run(
-        command(arguments), cwd=cwd, env=one_thread(variables), capture_output=True, text=True, timeout=timeout
+        command(arguments),
+        cwd=cwd,
+        env=one_thread(variables),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
 
 

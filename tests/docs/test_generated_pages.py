@@ -1,4 +1,4 @@
-"""docs/recipe.md and docs/cli.md are what scripts/docs.py would write now, and say something of everything."""
+"""docs/recipe.md and docs/cli.md are what scripts/docs.py would write now, and leave nothing out."""
 
 from __future__ import annotations
 
@@ -52,14 +52,19 @@ def test_a_setting_without_a_word_is_an_error() -> None:
 def test_no_word_is_left_over_for_a_setting_that_is_gone() -> None:
     from tutelage.core.recipe import Recipe, Source
 
-    known = {key.removeprefix("Recipe.") for _, key, _ in [*docs.settings(Recipe, ""), *docs.settings(Source, "")]}
+    known = {
+        key.removeprefix("Recipe.") for _, key, _ in [*docs.settings(Recipe, ""), *docs.settings(Source, "")]
+    }
     assert set(docs.WORDS) <= known
 
 
 def test_bounds_are_in_words() -> None:
     from tutelage.core.recipe import SampleSettings
 
-    assert docs.kind(SampleSettings.model_fields["responses_per_prompt"]) == "whole number, at least 2, at most 9"
+    assert (
+        docs.kind(SampleSettings.model_fields["responses_per_prompt"])
+        == "whole number, at least 2, at most 9"
+    )
     assert docs.kind(SampleSettings.model_fields["top_p"]) == "number, above 0, at most 1"
 
 

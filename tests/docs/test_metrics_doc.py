@@ -23,9 +23,8 @@ def logged_by_name() -> set[str]:
     names: set[str] = set()
     for path in (ROOT / "src" / "tutelage").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "log":
-                if "recorder" in ast.unparse(node.func.value):
-                    names |= {k.arg for k in node.keywords if k.arg is not None}
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("recorder.log"):
+                names |= {k.arg for k in node.keywords if k.arg is not None}
     return names
 
 

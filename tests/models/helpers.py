@@ -1,4 +1,4 @@
-"""Small things that the tests of models share: random sequences, perturbed adapters, transformers' own answers."""
+"""What the tests of models share: random sequences, perturbed adapters, transformers' own answers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def plain_model(folder: Path) -> Any:
     """transformers' own model with its own attention."""
     from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, attn_implementation="eager").eval()
+    return AutoModelForCausalLM.from_pretrained(
+        str(folder), dtype=torch.float32, attn_implementation="eager"
+    ).eval()
 
 
 def padded(rows: Sequence[Sequence[int]], side: str, pad_id: int = 0) -> tuple[Tensor, Tensor]:

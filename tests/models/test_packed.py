@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,5 +69,5 @@ def test_groups_hold_every_index_in_order_and_keep_the_limit(lengths: list[int],
     assert [i for group in groups for i in group] == list(range(len(lengths)))
     for group in groups:
         assert len(group) == 1 or sum(lengths[i] for i in group) <= limit
-    for left, right in zip(groups, groups[1:], strict=False):
+    for left, right in itertools.pairwise(groups):
         assert sum(lengths[i] for i in left) + lengths[right[0]] > limit  # nothing was split needlessly

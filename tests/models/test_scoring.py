@@ -31,7 +31,10 @@ def test_log_probabilities_equal_those_of_transformers(
 def test_they_do_not_depend_on_batch_order_or_micro_batch(new_trunk: Callable[..., Trunk]) -> None:
     trunk, pairs = new_trunk(), _pairs()
     together = response_logprobs(trunk, pairs)
-    others = [[response_logprobs(trunk, [pair])[0] for pair in pairs], response_logprobs(trunk, pairs[::-1])[::-1]]
+    others = [
+        [response_logprobs(trunk, [pair])[0] for pair in pairs],
+        response_logprobs(trunk, pairs[::-1])[::-1],
+    ]
     others += [response_logprobs(trunk, pairs, max_tokens=n) for n in (1, 45, 60)]
     for other in others:
         for mine, theirs in zip(together, other, strict=True):

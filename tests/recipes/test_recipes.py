@@ -97,7 +97,9 @@ def test_it_can_be_shrunk_and_stays_valid(path: Path, tiny_folder: Path) -> None
     assert small.reward.loss == whole.reward.loss
     assert small.ppo.objective == whole.ppo.objective
     assert small.model.tune == whole.model.tune
-    sources = [s.source for group in ("demonstrations", "comparisons", "prompts") for s in getattr(small.data, group)]
+    sources = [
+        s.source for group in ("demonstrations", "comparisons", "prompts") for s in getattr(small.data, group)
+    ]
     assert all(source.startswith("pack:") for source in sources)
 
 
@@ -128,5 +130,3 @@ def test_it_runs_from_end_to_end_at_a_tiny_scale(path: Path, tiny_folder: Path, 
     assert project.report_page.stat().st_size > 10_000
     # nothing is done twice
     assert not project.run(*overrides, reporter=Silent()).ran
-
-

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from benchmarks.spaces import (
     PROMPT,
     Space,
@@ -18,8 +19,7 @@ from benchmarks.spaces import (
     settings_for,
     value_error,
 )
-from tests.helpers_training import Killed, KillAt
-
+from tests.helpers_training import KillAt, Killed
 from tutelage.core.recipe import PpoSettings
 from tutelage.core.recorder import Recorder, read_metrics
 from tutelage.training.ppo import (
@@ -54,7 +54,9 @@ def test_exact_values_by_brute_force() -> None:
     p, q = policy.exp().reshape(3, 3), reference.exp().reshape(3, 3)
     second = [
         sum(
-            p[a, b] / p[a].sum() * (space.rewards[a, b] - 0.7 * ((p[a, b] / p[a].sum()) / (q[a, b] / q[a].sum())).log())
+            p[a, b]
+            / p[a].sum()
+            * (space.rewards[a, b] - 0.7 * ((p[a, b] / p[a].sum()) / (q[a, b] / q[a].sum())).log())
             for b in range(3)
         )
         for a in range(3)
@@ -89,7 +91,12 @@ def test_resumes_to_the_same_bits(tmp_path: Path, stop: int) -> None:
             else:
                 run(actors, recorder, folder)
         finals.append([p.detach().clone() for p in actors.parameters()])
-        logs.append([{k: v for k, v in m.items() if k != "tokens_per_second"} for m in read_metrics(folder / "metrics.jsonl")])
+        logs.append(
+            [
+                {k: v for k, v in m.items() if k != "tokens_per_second"}
+                for m in read_metrics(folder / "metrics.jsonl")
+            ]
+        )
     assert all(torch.equal(a, b) for a, b in zip(*finals, strict=True))
     assert logs[0] == logs[1]
     assert len(logs[0]) == 5

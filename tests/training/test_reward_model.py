@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy.special import expit
 from sklearn.metrics import accuracy_score
-from tests.helpers_training import LORA, Killed, KillAt, tiny_trunk
 
+from tests.helpers_training import LORA, KillAt, Killed, tiny_trunk
 from tutelage.core.recipe import OptimSettings, RewardSettings
 from tutelage.core.recorder import Recorder
 from tutelage.core.records import Comparison, Prompt, Ranking, Response

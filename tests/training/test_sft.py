@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.helpers_training import LORA, Killed, KillAt, demonstrations, tiny_trunk, weights
 
+from tests.helpers_training import LORA, KillAt, Killed, demonstrations, tiny_trunk, weights
 from tutelage.core.errors import DataError, StoreError
 from tutelage.core.recipe import OptimSettings, SftSettings
 from tutelage.core.recorder import Recorder, read_metrics
@@ -20,12 +20,10 @@ SETTINGS = SftSettings(
 )
 
 
-def _train(trunk, adapter, folder, settings=SETTINGS, listeners=()):  # noqa: ANN001, ANN202
+def _train(trunk, adapter, folder, settings=SETTINGS, listeners=()):
     rows = demonstrations()
     recorder = Recorder("sft", folder, listeners)
-    return train_sft(
-        trunk, adapter, rows[:20], rows[20:], settings, folder=folder, recorder=recorder, seed=3
-    )
+    return train_sft(trunk, adapter, rows[:20], rows[20:], settings, folder=folder, recorder=recorder, seed=3)
 
 
 def test_learns_the_answers(tiny_folder: Path, tmp_path: Path) -> None:
@@ -57,7 +55,12 @@ def test_resumes_to_the_same_bits(tiny_folder: Path, tmp_path: Path, tune: str, 
                 with pytest.raises(Killed):
                     _train(trunk, adapter, folder, listeners=[KillAt(attempt)])
         finals.append(weights(trunk, adapter))
-        logs.append([{k: v for k, v in m.items() if k != "tokens_per_second"} for m in read_metrics(folder / "metrics.jsonl")])
+        logs.append(
+            [
+                {k: v for k, v in m.items() if k != "tokens_per_second"}
+                for m in read_metrics(folder / "metrics.jsonl")
+            ]
+        )
     assert all(torch.equal(a, b) for a, b in zip(*finals, strict=True))
     assert logs[0] == logs[1]
 
@@ -85,7 +88,7 @@ def test_only_response_tokens_count(tiny_folder: Path) -> None:
     assert accumulate_without_gradient(trunk, pairs) == pytest.approx(by_hand, abs=1e-5)
 
 
-def accumulate_without_gradient(trunk, pairs):  # noqa: ANN001, ANN201
+def accumulate_without_gradient(trunk, pairs):
     trunk.add_adapter("probe", LORA, 0)
     with trunk.using("probe"):
         return accumulate(trunk, pairs, 10_000, 0)

@@ -18,7 +18,12 @@ from benchmarks.claims.workplace import command, finished_tiny_project, one_thre
 RUNS = 7
 CLAIMS = (
     Claim("help", "`tutelage --help`: processor time, median", "s of CPU", (Bound("<", 0.5),)),
-    Claim("status", "`tutelage status` in a finished project: processor time, median", "s of CPU", (Bound("<", 0.5),)),
+    Claim(
+        "status",
+        "`tutelage status` in a finished project: processor time, median",
+        "s of CPU",
+        (Bound("<", 0.5),),
+    ),
 )
 
 
@@ -30,7 +35,9 @@ def measure() -> Iterator[tuple[str, Measurement]]:
 def _median(arguments: Sequence[str], cwd: Path) -> Measurement:
     # The first run fills caches of compiled modules, as an installation does, and is not counted.
     times = [processor_seconds(arguments, cwd) for _ in range(RUNS + 1)][1:]
-    return Measurement(statistics.median(times), RUNS, min(times), max(times), note="median and range of runs")
+    return Measurement(
+        statistics.median(times), RUNS, min(times), max(times), note="median and range of runs"
+    )
 
 
 def processor_seconds(arguments: Sequence[str], cwd: Path) -> float:

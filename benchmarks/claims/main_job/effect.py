@@ -92,7 +92,9 @@ def measured(summary: Mapping[str, Any], seed: int | None = None) -> dict[str, M
     }
 
 
-def reduction_interval(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[float | None, float | None]:
+def reduction_interval(
+    before: Mapping[str, float], after: Mapping[str, float]
+) -> tuple[float | None, float | None]:
     """Interval of 1 - after / before, from the intervals of both (method of variance estimates recovery)."""
     b, a = before, after
     if b["low"] <= 0:
@@ -114,7 +116,9 @@ def _change(
     paired = summary.get("paired", {}).get("ppo_vs_base", {}).get(key, {})
     value = 100 * (ppo[key]["value"] - base[key]["value"])
     low, high = (None if paired.get(end) is None else 100 * paired[end] for end in ("low", "high"))
-    return Measurement(value, base[key]["n"], low, high, seed, f"base {_percent(base[key])}, PPO {_percent(ppo[key])}")
+    return Measurement(
+        value, base[key]["n"], low, high, seed, f"base {_percent(base[key])}, PPO {_percent(ppo[key])}"
+    )
 
 
 def _percent(measure: Mapping[str, float]) -> str:

@@ -26,7 +26,9 @@ CLAIMS = (
 def measure() -> Iterator[tuple[str, Measurement | NotMeasured]]:
     clone = emptied("fresh_clone") / "tutelage"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True, stdout=sys.stderr)
-    head = subprocess.run(["git", "-C", str(clone), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    head = subprocess.run(
+        ["git", "-C", str(clone), "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+    )
     at = f"at {head.stdout.strip()}"
     yield "test_fast", _make("test-fast", clone, at)
     if os.environ.get("TUTELAGE_CLAIMS_DEMO") != "1":
@@ -43,4 +45,6 @@ def _make(target: str, clone: Path, at: str) -> Measurement:
     env["PATH"] = os.pathsep.join(p for p in env["PATH"].split(os.pathsep) if p != own)
     began = time.monotonic()
     done = subprocess.run(["make", target], cwd=clone, env=env, stdout=sys.stderr)
-    return Measurement(done.returncode, 1, note=f"{at}, {time.monotonic() - began:.0f} s with the installation")
+    return Measurement(
+        done.returncode, 1, note=f"{at}, {time.monotonic() - began:.0f} s with the installation"
+    )

@@ -95,7 +95,9 @@ def split(size: Size) -> tuple[list[Judged], list[Judged]]:
     later = [one for one in everything if is_held_out(one.prompt.messages[0].content)]
     learn = [one for one in everything if not is_held_out(one.prompt.messages[0].content)]
     choose = random.Random(SEED)
-    return choose.sample(learn, min(size.train, len(learn))), choose.sample(later, min(size.held_out, len(later)))
+    return choose.sample(learn, min(size.train, len(learn))), choose.sample(
+        later, min(size.held_out, len(later))
+    )
 
 
 def is_held_out(opening: str) -> bool:

@@ -58,7 +58,10 @@ def measure() -> Iterator[tuple[str, Measurement | NotMeasured]]:
         for name, base in bases.items():
             if name == "embedded" and not embedded.is_ready():
                 for what in ("reward", "logprob"):
-                    yield f"{name}_{what}", NotMeasured("the embedded model is not in the cache: run the demo first")
+                    yield (
+                        f"{name}_{what}",
+                        NotMeasured("the embedded model is not in the cache: run the demo first"),
+                    )
                 continue
             yield from _of_model(name, base)
 
@@ -72,7 +75,10 @@ def _of_model(name: str, base: str) -> Iterator[tuple[str, Measurement]]:
     pairs = real_pairs(trunk, TEXTS[name])
     note = f"{len(pairs)} responses of the starter pack, alone and in {len(groupings(pairs))} groupings, and padded"
     rewards, spread = reward_differences(model, pairs)
-    yield f"{name}_reward", Measurement(rewards, len(pairs), seed=SEED, note=f"{note}; rewards have deviation {spread:.2g}")
+    yield (
+        f"{name}_reward",
+        Measurement(rewards, len(pairs), seed=SEED, note=f"{note}; rewards have deviation {spread:.2g}"),
+    )
     tokens = sum(len(response) for _, response in pairs)
     yield f"{name}_logprob", Measurement(logprob_differences(model, pairs), tokens, seed=SEED, note=note)
 
@@ -174,7 +180,9 @@ def _padded_hidden(trunk: Trunk, pairs: Sequence[Any], side: str) -> list[Tensor
                 place = slice(width - len(row), width) if side == "left" else slice(0, len(row))
                 ids[i, place], real[i, place] = torch.tensor(row), 1
             positions = (real.cumsum(1) - 1).clamp(min=0)
-            out = trunk.model.model(input_ids=ids, attention_mask=real, position_ids=positions, use_cache=False)
+            out = trunk.model.model(
+                input_ids=ids, attention_mask=real, position_ids=positions, use_cache=False
+            )
             found += [out.last_hidden_state[i][real[i].bool()] for i in range(len(rows))]
     finally:
         trunk.model.set_attn_implementation(ours)

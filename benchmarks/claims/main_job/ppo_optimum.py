@@ -48,7 +48,7 @@ CLAIMS = tuple(
         ),
         Claim(
             f"{name}_value",
-            f"its value head there against exact returns: root mean square error (the reward has deviation 1)",
+            "its value head there against exact returns: root mean square error (the reward has deviation 1)",
             "reward units",
             (Bound("<", 0.05),),
         ),
@@ -90,7 +90,6 @@ def train(world: World, seed: int) -> Arrived:
         settings_for,
         value_error,
     )
-
     from tutelage.core.recorder import Recorder
     from tutelage.training.ppo import train_ppo
 

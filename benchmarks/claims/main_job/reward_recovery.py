@@ -164,7 +164,12 @@ def example(name: str, orders: list[tuple[int, ...]]) -> RankedExample:
 
     items = sorted({i for order in orders for i in order})
     place = {item: index for index, item in enumerate(items)}
-    pairs = [(place[a], place[b], 1.0, 1.0) for order in orders for n, a in enumerate(order) for b in order[n + 1 :]]
+    pairs = [
+        (place[a], place[b], 1.0, 1.0)
+        for order in orders
+        for n, a in enumerate(order)
+        for b in order[n + 1 :]
+    ]
     return RankedExample(
         prompt_id=name,
         category="",

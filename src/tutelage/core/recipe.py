@@ -53,7 +53,9 @@ class TokenSettings(Settings):
 class Source(Settings):
     """Where rows come from: a shipped pack, a local file, or a hub data set."""
 
-    source: str = Field(min_length=1, description="'pack:starter', a JSONL, Parquet or CSV file, or a hub name")
+    source: str = Field(
+        min_length=1, description="'pack:starter', a JSONL, Parquet or CSV file, or a hub name"
+    )
     format: Format = "auto"
     split: str = "train"
     limit: int | None = Field(None, ge=1)
@@ -64,7 +66,9 @@ class DataSettings(Settings):
     comparisons: tuple[Source, ...] = ()
     prompts: tuple[Source, ...] = ()
     evaluation: str = Field("pack:starter", description="a pack, or a folder with eval_*.jsonl files")
-    validation_share: float = Field(0.08, ge=0.0, lt=0.5, description="of demonstrations, for SFT's validation")
+    validation_share: float = Field(
+        0.08, ge=0.0, lt=0.5, description="of demonstrations, for SFT's validation"
+    )
     referee_share: float = Field(
         0.3, gt=0.0, lt=1.0, description="of comparisons without a split: train only the judge that evaluates"
     )
@@ -126,7 +130,9 @@ class RewardSettings(Settings):
     optim: OptimSettings = OptimSettings(learning_rate=2e-4)
     epochs: int = Field(1, ge=1, le=100)
     batch: int = Field(8, ge=1, description="prompts (with all their responses) an optimiser step")
-    upper_layers: int | None = Field(None, ge=1, description="adapters only on this many layers, from the top")
+    upper_layers: int | None = Field(
+        None, ge=1, description="adapters only on this many layers, from the top"
+    )
     score_l2: float = Field(0.001, ge=0, description="keeps scores centred: weight of the mean squared score")
     checkpoint_every: int = Field(10, ge=1)
 
@@ -162,7 +168,9 @@ class PpoObjective(Settings):
     whiten_advantages: bool = True
     no_end_penalty: float = Field(1.0, ge=0, description="taken off the score of a response cut at its limit")
     truncated_importance: float = Field(2.0, ge=1, description="cap on trainer over sampler probability")
-    max_update_kl: float | None = Field(0.2, gt=0, description="nats a token; an iteration's updates stop above")
+    max_update_kl: float | None = Field(
+        0.2, gt=0, description="nats a token; an iteration's updates stop above"
+    )
 
 
 class EvaluateSettings(Settings):
@@ -213,7 +221,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecipeError(f"there is no recipe at {path}: run `tutelage init NAME` to make a project") from None
+        raise RecipeError(
+            f"there is no recipe at {path}: run `tutelage init NAME` to make a project"
+        ) from None
     except (OSError, UnicodeDecodeError) as problem:
         raise RecipeError(f"{path} cannot be read as text: {problem}") from None
     except yaml.YAMLError as problem:
@@ -242,7 +252,9 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
         for group in groups:
             spot = spot.setdefault(group, {})
             if not isinstance(spot, dict):
-                raise RecipeError(f"the override '{text}' goes into '{group}', which is not a group of settings")
+                raise RecipeError(
+                    f"the override '{text}' goes into '{group}', which is not a group of settings"
+                )
         spot[last] = _number(value)
     return changed
 

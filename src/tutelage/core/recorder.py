@@ -43,7 +43,9 @@ class Recorder:
         for listener in self.listeners:
             listener.metrics(self.stage, step, plain)
 
-    def progress(self, done: int, total: int, units: float = 0.0, unit: str = "tokens", note: str = "") -> None:
+    def progress(
+        self, done: int, total: int, units: float = 0.0, unit: str = "tokens", note: str = ""
+    ) -> None:
         """Say how far the stage is; `units` were worked on since the last call (for the rate a second)."""
         self._units += units
         rate = self._units / max(time.monotonic() - self._started, 1e-9)

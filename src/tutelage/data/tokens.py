@@ -43,12 +43,11 @@ class TokenContract:
     """How text and tokens become each other, for one tokenizer and one set of `TokenSettings`."""
 
     def __init__(self, tokenizer: Any, settings: TokenSettings) -> None:
-        if tokenizer.chat_template is None:
-            tokenizer.chat_template = PLAIN_TEMPLATE
         if tokenizer.eos_token_id is None:
-            raise ModelError(
-                f"the tokenizer {tokenizer.name_or_path} has no end-of-text token: set eos_token"
-            )
+            raise ModelError(f"the tokenizer {tokenizer.name_or_path} has no end of text: set its eos_token")
+        if tokenizer.chat_template is None:
+            begins = bool(tokenizer.bos_token) and tokenizer("a")["input_ids"][0] == tokenizer.bos_token_id
+            tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + PLAIN_TEMPLATE
         self.tokenizer = tokenizer
         self.settings = settings
         self.max_prompt = settings.max_prompt
@@ -157,12 +156,14 @@ class TokenContract:
         return lead, int(next(closing, self.tokenizer.eos_token_id))
 
     def _find_pad(self) -> int:
-        taken = {self.end_id, self.tokenizer.eos_token_id, self.tokenizer.bos_token_id}
-        own, unknown = self.tokenizer.pad_token_id, self.tokenizer.unk_token_id
-        for candidate in (own, unknown, *self.tokenizer.all_special_ids):
-            if candidate is not None and candidate not in taken:
-                return int(candidate)
-        return int(own if own is not None else self.end_id)
+        """A token that stands in no prompt and no response: the tokenizer's own if it is one, or another."""
+        tokenizer = self.tokenizer
+        told = self._fill([("user", "a"), ("assistant", "b"), ("user", "c")])
+        taken = {self.end_id, tokenizer.eos_token_id, tokenizer.bos_token_id, *self._encode(told)}
+        own, unknown = tokenizer.pad_token_id, tokenizer.unk_token_id
+        others = sorted(tokenizer.convert_tokens_to_ids(special) for special in self._specials)
+        free = (i for i in (own, unknown, *others) if i is not None and i not in taken)
+        return int(next(free, self.end_id if own is None else own))
 
     def _plain(self, text: str) -> str:
         """Text in which nothing reads as a special token: a prompt must not be able to end its own turn."""

@@ -74,6 +74,7 @@ class RewardModel:
         require_same(mine, saved, f"the model {trunk.name}", f"the reward model {folder}")
         extra = trunk.load_adapter(name, folder)
         if "score.weight" not in extra:
+            trunk.drop_adapter(name)
             raise ModelError(f"the adapter in {folder} has no score head: it is not a reward model")
         head = ScalarHead(trunk.width, trunk.device)
         with torch.no_grad():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tutelage.models.packed import Packed, by_tokens, pack
+from tutelage.models.packed import Packed, by_tokens, pack_branches
 from tutelage.models.trunk import Trunk
 
 Pair = tuple[Sequence[int], Sequence[int]]
@@ -15,8 +15,8 @@ Pair = tuple[Sequence[int], Sequence[int]]
 
 
 def joined(pairs: Sequence[Pair], device: torch.device) -> Packed:
-    """Each prompt followed by its response, packed."""
-    return pack([[*prompt, *response] for prompt, response in pairs], device)
+    """Each prompt followed by its response, packed; neighbours with the same prompt share it."""
+    return pack_branches(_shared(pairs), device)
 
 
 def predictors(pairs: Sequence[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -27,12 +27,25 @@ def predictors(pairs: Sequence[Pair], device: torch.device) -> tuple[Tensor, Ten
     rows: list[int] = []
     targets: list[int] = []
     offset = 0
-    for prompt, response in pairs:
-        first = offset + len(prompt) - 1
-        rows.extend(range(first, first + len(response)))
-        targets.extend(response)
-        offset += len(prompt) + len(response)
+    for prompt, responses in _shared(pairs):
+        offset += len(prompt)
+        last_of_prompt = offset - 1
+        for response in responses:
+            rows.append(last_of_prompt)
+            rows.extend(range(offset, offset + len(response) - 1))
+            targets.extend(response)
+            offset += len(response)
     return torch.tensor(rows, device=device), torch.tensor(targets, dtype=torch.long, device=device)
+
+
+def _shared(pairs: Sequence[Pair]) -> list[tuple[Sequence[int], list[Sequence[int]]]]:
+    groups: list[tuple[Sequence[int], list[Sequence[int]]]] = []
+    for prompt, response in pairs:
+        if groups and list(groups[-1][0]) == list(prompt):
+            groups[-1][1].append(response)
+        else:
+            groups.append((prompt, [response]))
+    return groups
 
 
 def response_logprobs(

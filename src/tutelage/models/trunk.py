@@ -70,6 +70,7 @@ class Trunk:
             position_ids=packed.positions[None],
             use_cache=False,
             sequence_lengths=packed.lengths,
+            sequence_branches=packed.branches,
         )
         return out.last_hidden_state[0]
 

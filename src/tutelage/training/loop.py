@@ -23,7 +23,8 @@ class Optimizer:
         self.parameters = list(parameters)
         self.settings, self.total_steps = settings, total_steps
         self.masters = [
-            p if p.dtype == torch.float32 else nn.Parameter(p.detach().float().clone()) for p in self.parameters
+            p if p.dtype == torch.float32 else nn.Parameter(p.detach().float().clone())
+            for p in self.parameters
         ]
         self.adam = torch.optim.AdamW(
             self.masters,

@@ -51,7 +51,9 @@ class Pair:
 def scored(model: RewardModel, examples: Sequence[RankedExample]) -> list[Scored]:
     """Scores `(K,)` of each example's responses."""
     flat = model.scores([pair for example in examples for pair in example.sequences])
-    return list(zip(examples, flat.split([len(e.responses) for e in examples]), strict=True)) if examples else []
+    return (
+        list(zip(examples, flat.split([len(e.responses) for e in examples]), strict=True)) if examples else []
+    )
 
 
 def pairs_of(items: Sequence[Scored]) -> list[Pair]:
@@ -76,7 +78,11 @@ def measure(items: Sequence[Scored], seed: int = 0) -> dict[str, Any]:
     """Everything that `measured.json` says of a reward model, from held-out scores."""
     pairs = pairs_of(items)
     if not pairs:
-        return {"accuracy": None, "temperature": 1.0, "measured_on": {"prompts": len(items), "comparisons": 0}}
+        return {
+            "accuracy": None,
+            "temperature": 1.0,
+            "measured_on": {"prompts": len(items), "comparisons": 0},
+        }
     margins = np.array([p.margin for p in pairs])
     temperature = fit_temperature(margins)
     # The side with the higher score says how sure it is, and was right or not.
@@ -92,7 +98,9 @@ def measure(items: Sequence[Scored], seed: int = 0) -> dict[str, Any]:
         "reliability_before": [_plain(b) for b in bins_before],
         "reliability_after": [_plain(b) for b in bins_after],
         "by_margin": by(pairs, _margin_label),
-        "by_length": by(pairs, lambda p: "better one longer" if p.words_more > 0 else "better one not longer"),
+        "by_length": by(
+            pairs, lambda p: "better one longer" if p.words_more > 0 else "better one not longer"
+        ),
         "by_category": by(pairs, lambda p: p.category or "other"),
         "length_bias": length_bias(items, pairs),
         "measured_on": {"prompts": len(items), "comparisons": len(pairs)},

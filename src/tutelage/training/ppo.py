@@ -33,7 +33,7 @@ from tutelage.objectives.masked import masked_whiten
 from tutelage.objectives.policy import ppo_policy_loss, truncated_importance_weights
 from tutelage.objectives.shaping import shape_rewards
 from tutelage.objectives.value import clipped_value_loss, explained_variance
-from tutelage.sampling.sampler import Sample, Sampler, SamplingSettings
+from tutelage.sampling.sampler import Sampler, SamplingSettings
 from tutelage.training.loop import Optimizer, derived_seed, permutation, require_finite
 from tutelage.training.resume import load_checkpoint, save_checkpoint
 from tutelage.training.rollouts import Rollouts, padded, write_rollouts
@@ -106,9 +106,7 @@ def pick_prompts(
     return [prompts[orders[p // len(prompts)][p % len(prompts)]] for p in places]
 
 
-def collect(
-    actors: Actors, prompts: Sequence[Sequence[int]], settings: PpoSettings, seed: int
-) -> Rollouts:
+def collect(actors: Actors, prompts: Sequence[Sequence[int]], settings: PpoSettings, seed: int) -> Rollouts:
     """Sample one response a prompt and look at it with everyone's eyes: reward, policy, value, reference."""
     limit = actors.policy.contract.max_response
     how = SamplingSettings(max_new_tokens=limit, temperature=settings.temperature, seed=seed)
@@ -139,9 +137,7 @@ def collect(
     )
 
 
-def forward(
-    actors: Actors, pairs: Sequence[Pair], settings: PpoSettings
-) -> tuple[Tensor, Tensor, Tensor]:
+def forward(actors: Actors, pairs: Sequence[Pair], settings: PpoSettings) -> tuple[Tensor, Tensor, Tensor]:
     """Log-probability, entropy and value at each response token of all pairs, `(M,)` each."""
     trunk = actors.policy
     rows, targets = predictors(pairs, trunk.device)
@@ -271,7 +267,9 @@ def look(
     }
 
 
-def make_controller(settings: PpoSettings, saved: dict[str, float] | None = None) -> kls.FixedKl | kls.AdaptiveKl:
+def make_controller(
+    settings: PpoSettings, saved: dict[str, float] | None = None
+) -> kls.FixedKl | kls.AdaptiveKl:
     """The controller of the KL coefficient that the recipe names, as it was saved if it was."""
     o = settings.objective
     if o.kl_controller == "fixed":

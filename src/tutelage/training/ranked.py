@@ -33,7 +33,8 @@ class RankedExample:
 
     @property
     def tokens(self) -> int:
-        return sum(len(self.prompt) + len(r) for r in self.responses)
+        """Tokens of one forward pass: the responses share their prompt."""
+        return len(self.prompt) + sum(len(r) for r in self.responses)
 
 
 def ranked_examples(
@@ -53,7 +54,9 @@ def ranked_examples(
     for prompt_id in sorted(by_prompt):
         ranked, compared = by_prompt[prompt_id]
         if prompt_id not in prompts:
-            raise DataError(f"a judgement names the prompt {prompt_id}, which is not among the imported prompts")
+            raise DataError(
+                f"a judgement names the prompt {prompt_id}, which is not among the imported prompts"
+            )
         examples.append(_example(prompts[prompt_id], responses, ranked, compared, contract))
     return examples
 
@@ -69,7 +72,9 @@ def _example(
     named += [r for c in comparisons for r in (c.chosen, c.rejected)]
     ids = sorted(set(named))
     if missing := next((r for r in ids if r not in responses), None):
-        raise DataError(f"a judgement on prompt {prompt.id} names the response {missing}, which was not imported")
+        raise DataError(
+            f"a judgement on prompt {prompt.id} names the response {missing}, which was not imported"
+        )
     place = {response_id: index for index, response_id in enumerate(ids)}
     texts = [responses[i].text for i in ids]
     return RankedExample(

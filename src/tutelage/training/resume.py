@@ -48,9 +48,6 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         return torch.load(path, weights_only=True, map_location="cpu")
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as problem:
         reason = str(problem).splitlines()[0][:120]
-        raise StoreError(f"the checkpoint {path} is damaged ({reason}): delete it to start this stage again") from None
-
-
-def drop_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a stage that is finished."""
-    (folder / FILE).unlink(missing_ok=True)
+        raise StoreError(
+            f"the checkpoint {path} is damaged ({reason}): delete it to start this stage again"
+        ) from None

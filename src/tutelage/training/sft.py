@@ -71,21 +71,29 @@ def train_sft(
             state.step += 1
             tokens = sum(len(p) + len(r) for p, r in batch)
             speed = tokens / (time.perf_counter() - started)
-            recorder.log(state.step, train_loss=loss, learning_rate=rate, grad_norm=norm, tokens_per_second=speed)
+            recorder.log(
+                state.step, train_loss=loss, learning_rate=rate, grad_norm=norm, tokens_per_second=speed
+            )
             if state.step % settings.evaluate_every == 0 or state.step == len(plan):
                 _validate(trunk, held_out, parameters, state, recorder)
             if state.step % settings.checkpoint_every == 0:
                 _checkpoint(folder, optimizer, state)
             recorder.progress(state.step, len(plan), tokens, note=f"loss {loss:.3f}")
         _put(parameters, state.best)
-    return {"validation_loss": state.best_loss, "steps": float(state.step), "demonstrations": float(len(train))}
+    return {
+        "validation_loss": state.best_loss,
+        "steps": float(state.step),
+        "demonstrations": float(len(train)),
+    }
 
 
 def encode(demonstrations: Sequence[Demonstration], contract: TokenContract) -> list[Pair]:
     """Prompt and response tokens of each demonstration."""
     if not demonstrations:
         raise DataError("there are no demonstrations to learn from: name some under data.demonstrations")
-    return [(contract.prompt_ids(d.prompt.messages), contract.response_ids(d.response)) for d in demonstrations]
+    return [
+        (contract.prompt_ids(d.prompt.messages), contract.response_ids(d.response)) for d in demonstrations
+    ]
 
 
 def trainable(trunk: Trunk, adapter: str | None) -> list[nn.Parameter]:
@@ -104,7 +112,9 @@ def accumulate(trunk: Trunk, batch: Sequence[Pair], micro_batch_tokens: int, ste
         rows, targets = predictors(chosen, trunk.device)
         hidden = trunk.hidden(joined(chosen, trunk.device))[rows]
         logprobs, _ = trunk.token_logprobs(hidden, targets)
-        loss = token_nll_loss(logprobs, torch.ones_like(logprobs, dtype=torch.bool), num_tokens=num_tokens).loss
+        loss = token_nll_loss(
+            logprobs, torch.ones_like(logprobs, dtype=torch.bool), num_tokens=num_tokens
+        ).loss
         require_finite(loss, "SFT", step)
         loss.backward()
         total += float(loss.detach())
@@ -120,7 +130,11 @@ def mean_nll(trunk: Trunk, pairs: Sequence[Pair]) -> float:
 
 
 def _validate(
-    trunk: Trunk, held_out: Sequence[Pair], parameters: Sequence[nn.Parameter], state: SftState, recorder: Recorder
+    trunk: Trunk,
+    held_out: Sequence[Pair],
+    parameters: Sequence[nn.Parameter],
+    state: SftState,
+    recorder: Recorder,
 ) -> None:
     loss = mean_nll(trunk, held_out)
     if math.isnan(loss) or loss < state.best_loss:
@@ -132,7 +146,12 @@ def _validate(
 
 
 def _checkpoint(folder: Path, optimizer: Optimizer, state: SftState) -> None:
-    kept = {"step": state.step, "best_loss": state.best_loss, "since_best": state.since_best, "best": state.best}
+    kept = {
+        "step": state.step,
+        "best_loss": state.best_loss,
+        "since_best": state.since_best,
+        "best": state.best,
+    }
     save_checkpoint(folder, {"optimizer": optimizer.state(), "state": kept})
 
 

@@ -1,7 +1,8 @@
 """Attention over packed sequences, and over a key-value cache while decoding.
 
 `transformers` calls it through its `AttentionInterface` under the name `NAME`, so any model that
-supports that interface runs unpadded. `packed_attention` groups the sequences into a padded grid and
+supports that interface runs unpadded. A sequence may be a prompt with several branches behind it, which
+see the prompt and themselves (`models.packed`). `packed_attention` groups the sequences into a padded grid and
 multiplies in blocks of queries; `packed_attention_plain` is its twin, one call of PyTorch's own
 attention a sequence, and the tests hold the one to the other.
 
@@ -19,26 +20,45 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 from tutelage.core.errors import ModelError
+from tutelage.models.packed import Branches
 
 NAME = "tutelage"
 BLOCK = 128
 
 
 def packed_attention_plain(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    scale: float,
+    branches: Branches | None = None,
 ) -> Tensor:
     """Causal attention within each sequence: `query` (heads, N, D) -> (N, heads, D).
 
     `key` and `value` are (kv_heads, N, D); each is shared by heads / kv_heads query heads.
     """
     pieces = zip(query.split(lengths, 1), key.split(lengths, 1), value.split(lengths, 1), strict=True)
-    how = {"is_causal": True, "scale": scale, "enable_gqa": True}
-    outputs = [F.scaled_dot_product_attention(q[None], k[None], v[None], **how)[0] for q, k, v in pieces]
+    outputs: list[Tensor] = []
+    for place, (q, k, v) in enumerate(pieces):
+        how: dict[str, Any] = {"is_causal": True}
+        if branches is not None:
+            how = {
+                "attn_mask": _visible(_branch_of(branches[place : place + 1], lengths[place], q.device))[0]
+            }
+        outputs.append(
+            F.scaled_dot_product_attention(q[None], k[None], v[None], scale=scale, enable_gqa=True, **how)[0]
+        )
     return torch.cat(outputs, 1).transpose(0, 1)
 
 
 def packed_attention(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    scale: float,
+    branches: Branches | None = None,
 ) -> Tensor:
     """The same as `packed_attention_plain`, faster forward and backward on a CPU."""
     heads, _, width = query.shape
@@ -49,11 +69,14 @@ def packed_attention(
     k = _to_grid(key, grid, batch, longest).reshape(batch * kv_heads, longest, width)
     v = _to_grid(value, grid, batch, longest).reshape(batch * kv_heads, longest, width)
     q = q.view(batch, kv_heads, group, longest, width)
+    visible = None if branches is None else _visible(_branch_of(branches, longest, query.device))
     blocks: list[Tensor] = []
     for start in range(0, longest, BLOCK):
         end = min(start + BLOCK, longest)
         rows = q[:, :, :, start:end].reshape(batch * kv_heads, group * (end - start), width)
-        out = _BlockAttention.apply(rows, k[:, :end], v[:, :end], _bias(start, end, group, q), scale)
+        bias = _bias(start, end, q) if visible is None else _hidden(visible[:, start:end, :end], q)
+        bias = bias.repeat(1, group, 1).repeat_interleave(kv_heads if len(bias) > 1 else 1, 0)
+        out = _BlockAttention.apply(rows, k[:, :end], v[:, :end], bias, scale)
         blocks.append(out.view(batch, kv_heads, group, end - start, width))
     out = torch.cat(blocks, 3) if len(blocks) > 1 else blocks[0]
     out = out.permute(0, 3, 1, 2, 4).reshape(batch * longest, heads, width)
@@ -61,11 +84,16 @@ def packed_attention(
 
 
 def attend_packed(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: tuple[int, ...],
+    scale: float,
+    branches: Branches | None = None,
 ) -> Tensor:
     """The faster of the two for the device: on a GPU PyTorch's own kernels are."""
     attend = packed_attention if query.device.type == "cpu" else packed_attention_plain
-    return attend(query, key, value, lengths, scale)
+    return attend(query, key, value, lengths, scale, branches)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -108,15 +136,36 @@ def _to_grid(x: Tensor, grid: Tensor | None, batch: int, longest: int) -> Tensor
     return rows.reshape(batch, longest, heads, width).transpose(1, 2)
 
 
-def _bias(start: int, end: int, group: int, like: Tensor) -> Tensor:
-    """(1, group * (end - start), end): 0 where query row may look, minus infinity ahead of it.
+def _bias(start: int, end: int, like: Tensor) -> Tensor:
+    """(1, end - start, end): 0 where a query row may look, minus infinity ahead of it.
 
     Sequences are padded on the right, so causality alone keeps every token away from the padding.
     """
     rows = torch.arange(start, end, device=like.device)[:, None]
-    ahead = torch.arange(end, device=like.device)[None, :] > rows
-    bias = torch.zeros(end - start, end, dtype=like.dtype, device=like.device)
-    return bias.masked_fill_(ahead, float("-inf")).repeat(group, 1)[None]
+    return _hidden((torch.arange(end, device=like.device)[None, :] <= rows)[None], like)
+
+
+def _hidden(visible: Tensor, like: Tensor) -> Tensor:
+    """0 where visible, minus infinity elsewhere."""
+    return torch.zeros(visible.shape, dtype=like.dtype, device=like.device).masked_fill_(
+        ~visible, float("-inf")
+    )
+
+
+def _branch_of(branches: Branches, longest: int, device: torch.device) -> Tensor:
+    """(batch, longest): 0 in the prompt, 1, 2, ... in its branches, -1 in the padding."""
+    found = torch.full((len(branches), longest), -1, device=device)
+    for row, lengths in enumerate(branches):
+        ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+        found[row, : len(ids)] = ids.to(device)
+    return found
+
+
+def _visible(branch: Tensor) -> Tensor:
+    """(batch, longest, longest): whether a token sees another: earlier, and in the prompt or its own branch."""
+    place = torch.arange(branch.shape[1], device=branch.device)
+    seen, looking = branch[:, None, :], branch[:, :, None]
+    return (place[None, :] <= place[:, None]) & ((seen == 0) | (seen == looking))
 
 
 def _interface(
@@ -127,6 +176,7 @@ def _interface(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     sequence_lengths: tuple[int, ...] | None = None,
+    sequence_branches: Branches | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
     **_: Any,
@@ -146,7 +196,8 @@ def _interface(
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if sequence_lengths is not None:
-        return attend_packed(query[0], key[0], value[0], sequence_lengths, scale)[None], None
+        out = attend_packed(query[0], key[0], value[0], sequence_lengths, scale, sequence_branches)
+        return out[None], None
     batch, heads, length, width = query.shape
     if length == 1:
         # One new token: the query heads that share a key head become rows, so keys are not repeated.

@@ -19,7 +19,6 @@ from tutelage.pipeline.stages.common import check_memory, open_sft
 from tutelage.sampling.local import LocalSampler
 from tutelage.training.loop import permutation
 from tutelage.training.ppo import Actors, Score, train_ppo
-from tutelage.training.resume import drop_checkpoint
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -41,8 +40,9 @@ def run(context: StageContext) -> dict[str, Any]:
         seed=context.seed,
     )
     save_policy(policy, context.folder / "model")
-    save_file({"weight": actors.value.weight.detach().cpu()}, context.folder / "model" / "value_head.safetensors")
-    drop_checkpoint(context.folder)
+    save_file(
+        {"weight": actors.value.weight.detach().cpu()}, context.folder / "model" / "value_head.safetensors"
+    )
     return metrics
 
 

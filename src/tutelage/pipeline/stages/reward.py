@@ -12,7 +12,6 @@ from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData, Resolved
 from tutelage.pipeline.stages.common import check_memory
 from tutelage.training.ranked import ranked_examples
-from tutelage.training.resume import drop_checkpoint
 from tutelage.training.reward_model import train_reward_model
 
 
@@ -46,11 +45,14 @@ def train_judge(context: StageContext, settings: RewardSettings, split: str) -> 
     )
     model.save(context.folder / "model")
     (context.folder / "measured.json").write_text(json.dumps(measured, indent=2))
-    drop_checkpoint(context.folder)
     accuracy = measured["accuracy"]
     if accuracy is not None:
         context.say(
             f"held-out accuracy {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
             f"on {accuracy['n']} comparisons"
         )
-    return {"accuracy": accuracy, "ece_after": measured.get("ece_after"), "temperature": measured["temperature"]}
+    return {
+        "accuracy": accuracy,
+        "ece_after": measured.get("ece_after"),
+        "temperature": measured["temperature"],
+    }

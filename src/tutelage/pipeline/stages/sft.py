@@ -8,7 +8,6 @@ from tutelage.models.roles import Policy, open_base, save_policy
 from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData
 from tutelage.pipeline.stages.common import check_memory
-from tutelage.training.resume import drop_checkpoint
 from tutelage.training.sft import train_sft
 
 
@@ -32,5 +31,4 @@ def run(context: StageContext) -> dict[str, Any]:
         seed=context.seed,
     )
     save_policy(Policy(trunk, adapter), context.folder / "model")
-    drop_checkpoint(context.folder)
     return metrics
