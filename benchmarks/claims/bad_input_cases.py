@@ -271,7 +271,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("data not JSON", ["run"], "not valid JSON", overwrite(DATA["demonstrations"], b"hello\nworld\n")),
     Case("rankings empty", ["run", "--to", "reward"], "fewer than two", rankings([[0]])),
-    Case("rankings tied only", ["run", "--to", "reward"], "tie", rankings([[0, 1, 2, 3]])),
+    Case("rankings tied only", ["run", "--to", "reward"], "has a preference", rankings([[0, 1, 2, 3]])),
     Case("gzip cut off", ["data", "check", "prompts.jsonl.gz"], "not a whole gzip file", cut_gzip),
     Case(
         "hub data, no network",

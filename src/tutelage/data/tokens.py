@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from tutelage.core.errors import ContractMismatch, DataError, ModelError
 from tutelage.core.hashing import canonical_json
 from tutelage.core.recipe import TokenSettings
@@ -175,6 +173,8 @@ class TokenContract:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _fill(self, turns: Sequence[tuple[str, str]], generation: bool = True) -> str:
+        from jinja2 import TemplateError
+
         messages = [{"role": role, "content": content} for role, content in turns]
         try:
             return str(

@@ -81,7 +81,7 @@ def check_recipe(name: str) -> list[str]:
 
     path = find_recipe(name)
     recipe = recipe_from(path)
-    sources = find_sources(recipe.data, path.parent)
+    sources = find_sources(recipe.data, path.parent, remember=False)
     sources.require()
     data = cost.amounts(recipe, sources)
     seconds = sum(cost.estimate(stage.name, recipe, data, []).seconds for stage in STAGES)

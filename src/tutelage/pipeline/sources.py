@@ -52,8 +52,11 @@ class Sources:
             raise DataError(self.problems[0])
 
 
-def find_sources(data: DataSettings, project: Path) -> Sources:
-    """Look up and hash the data files of a recipe. Nothing is raised: what is missing is a problem."""
+def find_sources(data: DataSettings, project: Path, remember: bool = True) -> Sources:
+    """Look up and hash the data files of a recipe. Nothing is raised: what is missing is a problem.
+
+    `remember`: keep the hashes in the project's cache, so that the next look is instant.
+    """
     cache = _Cache(project / CACHE)
     files: dict[str, dict[str, SourceFile]] = {}
     problems: list[str] = []
@@ -69,7 +72,8 @@ def find_sources(data: DataSettings, project: Path) -> Sources:
             except (DataError, OSError) as problem:
                 problems.append(f"data.{group}: {problem}")
         files[group] = found
-    cache.save()
+    if remember:
+        cache.save()
     return Sources(files, tuple(problems))
 
 

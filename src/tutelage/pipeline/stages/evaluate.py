@@ -24,7 +24,7 @@ STAGES = ("base", "sft", "ppo")
 
 
 def run(context: StageContext) -> dict[str, Any]:
-    recipe, settings = context.recipe, context.recipe.evaluate
+    settings = context.recipe.evaluate
     if context.input_ids["referee"] == context.input_ids["reward"]:
         raise StoreError("the judge that evaluates is the reward model itself: no figure would mean anything")
     check_memory(context, "evaluate", 0, num_adapters=3, decode_batch=settings.batch)
