@@ -37,14 +37,14 @@ demo: $(READY) ## the whole job on the embedded model: about 20 minutes on two c
 	$(BIN)/tutelage --project $(DEMO) run
 
 test: $(READY_DEV) lint types ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-fast: $(READY_DEV) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
 
 lint: $(READY_DEV) ## style, and which room may import which
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples scripts
+	$(BIN)/ruff format --check src tests benchmarks examples scripts
 	$(BIN)/lint-imports
 
 types: $(READY_DEV) ## strict types in core, objectives and stats
@@ -52,6 +52,9 @@ types: $(READY_DEV) ## strict types in core, objectives and stats
 
 claims: $(READY_DEV) ## measure what is claimed; ONLY=main-job for one subject
 	$(BIN)/python -m benchmarks.claims $(ONLY)
+
+docs: $(READY_DEV) ## write the generated pages of docs/ anew
+	$(BIN)/python scripts/docs.py
 
 clean: ## remove the virtual environment and caches (not projects, not the model cache)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache build dist

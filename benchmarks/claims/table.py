@@ -34,7 +34,7 @@ def rewrite(readme: Path, folder: Path = results.FOLDER, names: Sequence[str] | 
     fresh = text.replace(found[0], "\n".join([BEGIN, *lines, END]))
     if fresh != text:
         results.write_text(readme, fresh)
-    return sum(line.startswith("| ") for line in lines) - 1
+    return max(0, sum(line.startswith("| ") for line in lines) - 1)
 
 
 def table(folder: Path, names: Sequence[str]) -> list[str]:

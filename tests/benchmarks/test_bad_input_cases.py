@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from benchmarks.claims.bad_input_cases import CASES, Case, in_folder, pattern_project, run_in_process, verdict
 
-pytestmark = pytest.mark.slow
+from benchmarks.claims.bad_input_cases import CASES, Case, in_folder, pattern_project, run_in_process, verdict
 
 
 @pytest.fixture(scope="module")

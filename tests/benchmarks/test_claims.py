@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
 from benchmarks.claims import results, table
 from benchmarks.claims.alone import measure_alone
 from benchmarks.claims.claim import Bound, Claim, Measurement, NotMeasured, dumps, failed, line
@@ -82,7 +83,9 @@ def module(*measured: Any) -> Any:
 
 def test_a_crash_keeps_what_was_measured_and_fails_the_rest() -> None:
     said: list[dict[str, Any]] = []
-    measure_alone("main-job.x", module(("b", Measurement(1.0, 1)), ZeroDivisionError("by nought\nmore")), said.append)
+    measure_alone(
+        "main-job.x", module(("b", Measurement(1.0, 1)), ZeroDivisionError("by nought\nmore")), said.append
+    )
     assert [(x["row"][-1], x["value"], x["holds"]) for x in said] == [
         ("b", 1.0, True),
         ("a", None, False),
@@ -93,12 +96,19 @@ def test_a_crash_keeps_what_was_measured_and_fails_the_rest() -> None:
 
 def test_a_claim_that_nobody_measured_fails() -> None:
     said: list[dict[str, Any]] = []
-    measure_alone("main-job.x", module(("a", Measurement(1.0, 1)), ("b", NotMeasured("too long"))), said.append)
-    assert [(x["holds"], x.get("skipped", False)) for x in said] == [(True, False), (False, True), (False, False)]
+    measure_alone(
+        "main-job.x", module(("a", Measurement(1.0, 1)), ("b", NotMeasured("too long"))), said.append
+    )
+    assert [(x["holds"], x.get("skipped", False)) for x in said] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
 
 
 @pytest.mark.parametrize(
-    "ending", ["import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(3)", "print('no JSON')"]
+    "ending",
+    ["import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(3)", "print('no JSON')"],
 )
 def test_a_process_that_dies_stops_nothing(ending: str) -> None:
     """A module's process may be killed half-way: what it had said counts, the rest fails, nothing is raised."""
@@ -161,7 +171,9 @@ def test_the_table(tmp_path: Path) -> None:
     kept(tmp_path, made(xstest, 0.95), failed("main-job.resume", resume, "a | pipe", 1.0))
     text = table.table(tmp_path, ["main-job"])
     assert len(text) == 6  # head, rule, two rows, a gap, where it was measured
-    assert "not measured: a \\| pipe" in text[2] and text[2].endswith("| **no** |")  # the order is the subject's
+    assert "not measured: a \\| pipe" in text[2] and text[2].endswith(
+        "| **no** |"
+    )  # the order is the subject's
     assert "95.0% [85.0, 105.0], n 7" in text[3] and text[3].endswith("| at least 0.9 | yes |")
     assert text[5].startswith("1 of 2 hold.")
 
@@ -174,13 +186,17 @@ def test_the_table_in_the_readme_is_idempotent(tmp_path: Path) -> None:
     kept(tmp_path, made("main-job.xstest.agreement", 0.95))
     assert table.rewrite(readme, tmp_path, ["main-job"]) == 1
     once = readme.read_text()
-    assert once.startswith("# Before\n\n<!-- claims -->\n| claim |") and once.endswith("<!-- /claims -->\n\nafter\n")
+    assert once.startswith("# Before\n\n<!-- claims -->\n| claim |") and once.endswith(
+        "<!-- /claims -->\n\nafter\n"
+    )
     stamp = readme.stat().st_mtime_ns
     assert table.rewrite(readme, tmp_path, ["main-job"]) == 1
     assert readme.read_text() == once and readme.stat().st_mtime_ns == stamp
 
 
-@pytest.mark.parametrize("text", ["no markers", table.BEGIN, table.END + table.BEGIN, 2 * (table.BEGIN + table.END)])
+@pytest.mark.parametrize(
+    "text", ["no markers", table.BEGIN, table.END + table.BEGIN, 2 * (table.BEGIN + table.END)]
+)
 def test_a_readme_without_a_place_for_it(tmp_path: Path, text: str) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(text)
@@ -221,8 +237,8 @@ def test_the_effect_is_read_from_a_summary() -> None:
 def test_the_interval_of_a_reduction_covers_as_often_as_it_says() -> None:
     """Drawn again and again from known rates, the interval holds the true reduction about 95 times in 100."""
     import numpy as np
-    from benchmarks.claims.main_job.effect import reduction_interval
 
+    from benchmarks.claims.main_job.effect import reduction_interval
     from tutelage.stats.intervals import wilson
 
     generator = np.random.default_rng(0)

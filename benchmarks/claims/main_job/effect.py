@@ -51,8 +51,7 @@ CLAIMS = (
 def measure() -> Iterator[tuple[str, Measurement]]:
     summary = read_summary(finished_quickstart())
     seed = summary.get("project", {}).get("seed")
-    for name, found in measured(summary, seed).items():
-        yield name, found
+    yield from measured(summary, seed).items()
 
 
 def finished_quickstart() -> Path:

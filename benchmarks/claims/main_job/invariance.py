@@ -32,13 +32,13 @@ CLAIMS = tuple(
     for claim in (
         Claim(
             f"{name}_reward",
-            f"a reward of {model} in fp32 differs by padding, batch, order or micro-batch by at most",
+            f"rewards of {model} in fp32 differ by padding, batch, order or micro-batch at most by",
             "reward units",
             (Bound("<", 1e-4),),
         ),
         Claim(
             f"{name}_logprob",
-            f"a token's log-probability under {model} in fp32 differs by padding, batch, order or micro-batch by at most",
+            f"log-probabilities of {model} in fp32 differ by padding, batch, order or micro-batch at most by",
             "nats",
             (Bound("<", 1e-4),),
         ),

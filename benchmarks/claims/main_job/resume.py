@@ -20,10 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.claims.claim import Bound, Claim, Measurement
-from benchmarks.claims.workplace import command, emptied, one_thread, tiny_project, tutelage
+from benchmarks.claims.workplace import TINY_RECIPE, command, emptied, one_thread, tiny_project, tutelage
 
 KILLS = 10
 SEED = 17
+RECIPE = {
+    **TINY_RECIPE,
+    "sft": {**TINY_RECIPE["sft"], "epochs": 4},
+    "reward": {**TINY_RECIPE["reward"], "epochs": 6},
+    "referee": {**TINY_RECIPE["referee"], "epochs": 6},
+    "ppo": {**TINY_RECIPE["ppo"], "iterations": 12},
+    "evaluate": {**TINY_RECIPE["evaluate"], "limit": 12},
+}
+"""More steps than elsewhere: a kill should fall into a stage's work, not only into the loading of libraries."""
 CLAIMS = (
     Claim(
         "bit_identical",
@@ -37,7 +46,7 @@ CLAIMS = (
 
 def measure() -> Iterator[tuple[str, Measurement]]:
     place = emptied("resume")
-    pattern = tiny_project(place / "pattern")
+    pattern = tiny_project(place / "pattern", RECIPE)
     undisturbed = copied(pattern, place / "undisturbed")
     began = time.monotonic()
     finish(undisturbed)
