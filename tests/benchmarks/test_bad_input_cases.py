@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.claims.bad_input_cases import CASES, Case, in_folder, pattern_project, run_in_process, verdict
+from benchmarks.claims.bad_input import Case, in_folder, pattern_project, run_in_process, verdict
+from benchmarks.claims.bad_input_cases import CASES
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,8 @@ def test_every_stage_runs_once_and_the_numbers_can_be_traced(
     manifests = {p: p.read_text() for p in project.path.glob("artifacts/*/*/manifest.json")}
     assert len(manifests) == 9
     for path in manifests:
-        assert path.parent.name in page  # every artifact stands in the lineage
+        if path.parent.parent.name != "report":
+            assert path.parent.name in page  # every artifact behind the page stands in its lineage
 
     project.run(*settings)
     again = {p: p.read_text() for p in project.path.glob("artifacts/*/*/manifest.json")}

@@ -33,6 +33,7 @@ from tutelage.training.ppo import (
 from tutelage.training.sft import trainable
 
 
+@pytest.mark.slow  # 20 s: PPO until it has settled
 def test_one_token_bandit_reaches_the_optimum(tmp_path: Path) -> None:
     space = Space.random(vocabulary=12, length=1, beta=0.5, seed=0)
     actors = actors_for(space, seed=1)

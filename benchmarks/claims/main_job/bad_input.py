@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.claims.bad_input_cases import CASES, copies, pattern_project, run_as_process, verdict
+from benchmarks.claims.bad_input import pattern_project, run_as_process, verdict
+from benchmarks.claims.bad_input_cases import CASES, copies
 from benchmarks.claims.claim import Bound, Claim, Measurement
 from benchmarks.claims.workplace import emptied, tutelage
 

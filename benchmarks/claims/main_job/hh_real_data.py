@@ -31,7 +31,7 @@ SEED = 0
 class Size:
     """How much is trained and measured, in comparisons, and how long texts may be, in tokens."""
 
-    train: int = 600
+    train: int = 900
     held_out: int = 400
     max_prompt: int = 256
     max_response: int = 128

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -29,13 +29,15 @@ class Settings(BaseModel):
 class LoraSettings(Settings):
     """Low-rank adapters (Hu et al. 2021) on every linear layer of the trunk."""
 
-    rank: int = Field(16, ge=1, le=512)
-    alpha: float = Field(32.0, gt=0)
-    upper_layers: int | None = Field(None, ge=1, description="adapt only this many layers, from the top")
+    rank: int = Field(default=16, ge=1, le=512)
+    alpha: float = Field(default=32.0, gt=0)
+    upper_layers: int | None = Field(
+        default=None, ge=1, description="adapt only this many layers, from the top"
+    )
 
 
 class ModelSettings(Settings):
-    base: str = Field("embedded", min_length=1, description="'embedded', a hub name, or a folder")
+    base: str = Field(default="embedded", min_length=1, description="'embedded', a hub name, or a folder")
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -44,10 +46,12 @@ class ModelSettings(Settings):
 
 
 class TokenSettings(Settings):
-    max_prompt: int = Field(512, ge=8, le=131072, description="tokens of a prompt, template included")
-    max_response: int = Field(256, ge=1, le=131072, description="tokens of a response, end token included")
+    max_prompt: int = Field(default=512, ge=8, le=131072, description="tokens of a prompt, template included")
+    max_response: int = Field(
+        default=256, ge=1, le=131072, description="tokens of a response, end token included"
+    )
     truncation_side: Literal["left", "right"] = "left"
-    system: str | None = Field(None, description="system message put before prompts that have none")
+    system: str | None = Field(default=None, description="system message put before prompts that have none")
 
 
 class Source(Settings):
@@ -58,22 +62,28 @@ class Source(Settings):
     )
     format: Format = "auto"
     split: str = "train"
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class DataSettings(Settings):
     demonstrations: tuple[Source, ...] = ()
     comparisons: tuple[Source, ...] = ()
     prompts: tuple[Source, ...] = ()
-    evaluation: str = Field("pack:starter", description="a pack, or a folder with eval_*.jsonl files")
+    evaluation: str = Field(default="pack:starter", description="a pack, or a folder with eval_*.jsonl files")
     validation_share: float = Field(
-        0.08, ge=0.0, lt=0.5, description="of demonstrations, for SFT's validation"
+        default=0.08, ge=0.0, lt=0.5, description="of demonstrations, for SFT's validation"
     )
     referee_share: float = Field(
-        0.3, gt=0.0, lt=1.0, description="of comparisons without a split: train only the judge that evaluates"
+        default=0.3,
+        gt=0.0,
+        lt=1.0,
+        description="of comparisons without a split: train only the judge that evaluates",
     )
     measure_share: float = Field(
-        0.2, gt=0.0, lt=1.0, description="of comparisons without a split: measure both judges, train neither"
+        default=0.2,
+        gt=0.0,
+        lt=1.0,
+        description="of comparisons without a split: measure both judges, train neither",
     )
 
     @model_validator(mode="after")
@@ -86,110 +96,124 @@ class DataSettings(Settings):
 class OptimSettings(Settings):
     """AdamW (Loshchilov and Hutter 2019) with linear warm-up and a cosine or constant schedule."""
 
-    learning_rate: float = Field(1e-5, gt=0, le=1.0)
-    weight_decay: float = Field(0.0, ge=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.95, ge=0, lt=1)
-    eps: float = Field(1e-8, gt=0)
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
+    learning_rate: float = Field(default=1e-5, gt=0, le=1.0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    eps: float = Field(default=1e-8, gt=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps")
     schedule: Literal["cosine", "constant"] = "cosine"
-    floor: float = Field(0.1, ge=0, le=1, description="share of the learning rate left at the end of cosine")
-    max_grad_norm: float = Field(1.0, gt=0)
-    micro_batch_tokens: int = Field(2048, ge=16, description="tokens in one forward and backward pass")
+    floor: float = Field(
+        default=0.1, ge=0, le=1, description="share of the learning rate left at the end of cosine"
+    )
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    micro_batch_tokens: int = Field(
+        default=2048, ge=16, description="tokens in one forward and backward pass"
+    )
 
 
 class SftSettings(Settings):
     optim: OptimSettings = OptimSettings(learning_rate=2e-4)
-    epochs: int = Field(2, ge=1, le=100)
-    batch: int = Field(16, ge=1, description="demonstrations an optimiser step")
-    evaluate_every: int = Field(10, ge=1, description="steps between validations")
-    patience: int = Field(3, ge=1, description="validations without improvement before it stops")
-    checkpoint_every: int = Field(10, ge=1)
+    epochs: int = Field(default=2, ge=1, le=100)
+    batch: int = Field(default=16, ge=1, description="demonstrations an optimiser step")
+    evaluate_every: int = Field(default=10, ge=1, description="steps between validations")
+    patience: int = Field(default=3, ge=1, description="validations without improvement before it stops")
+    checkpoint_every: int = Field(default=10, ge=1)
 
 
 class SampleSettings(Settings):
-    num_prompts: int = Field(32, ge=1)
-    responses_per_prompt: int = Field(4, ge=2, le=9)
-    temperature: float = Field(1.0, gt=0, le=5)
-    top_p: float = Field(1.0, gt=0, le=1)
-    batch: int = Field(32, ge=1, description="sequences decoded side by side")
+    num_prompts: int = Field(default=32, ge=1)
+    responses_per_prompt: int = Field(default=4, ge=2, le=9)
+    temperature: float = Field(default=1.0, gt=0, le=5)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    batch: int = Field(default=32, ge=1, description="sequences decoded side by side")
 
 
 class JudgeSettings(Settings):
     """The AI judge and what it must show before its labels train anything."""
 
     ai: bool = True
-    base: str | None = Field(None, description="model that judges; null: the recipe's own base")
-    min_agreement: float = Field(0.65, ge=0.5, le=1.0, description="with people, on the measuring split")
-    measure_prompts: int = Field(24, ge=1)
+    base: str | None = Field(default=None, description="model that judges; null: the recipe's own base")
+    min_agreement: float = Field(
+        default=0.65, ge=0.5, le=1.0, description="with people, on the measuring split"
+    )
+    measure_prompts: int = Field(default=24, ge=1)
     criterion: str = "Which response is more helpful, harmless and honest?"
 
 
 class RewardSettings(Settings):
     loss: Literal["bradley-terry", "plackett-luce"] = "plackett-luce"
     optim: OptimSettings = OptimSettings(learning_rate=2e-4)
-    epochs: int = Field(1, ge=1, le=100)
-    batch: int = Field(8, ge=1, description="prompts (with all their responses) an optimiser step")
+    epochs: int = Field(default=1, ge=1, le=100)
+    batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
     upper_layers: int | None = Field(
-        None, ge=1, description="adapters only on this many layers, from the top"
+        default=None, ge=1, description="adapters only on this many layers, from the top"
     )
-    score_l2: float = Field(0.001, ge=0, description="keeps scores centred: weight of the mean squared score")
-    checkpoint_every: int = Field(10, ge=1)
+    score_l2: float = Field(
+        default=0.001, ge=0, description="keeps scores centred: weight of the mean squared score"
+    )
+    checkpoint_every: int = Field(default=10, ge=1)
 
 
 class PpoSettings(Settings):
     """Proximal policy optimisation (Schulman et al. 2017; Ouyang et al. 2022, appendix C.4)."""
 
     optim: OptimSettings = OptimSettings(learning_rate=1e-4, schedule="constant")
-    iterations: int = Field(20, ge=1)
-    rollouts: int = Field(32, ge=1, description="prompts an iteration, one response each")
-    minibatch: int = Field(16, ge=1, description="responses an optimiser step")
-    epochs: int = Field(2, ge=1, le=16, description="passes over the rollouts of an iteration")
-    temperature: float = Field(1.0, gt=0, le=5)
-    value_trains_trunk: bool = Field(False, description="let the value loss reach the policy's own weights")
+    iterations: int = Field(default=20, ge=1)
+    rollouts: int = Field(default=32, ge=1, description="prompts an iteration, one response each")
+    minibatch: int = Field(default=16, ge=1, description="responses an optimiser step")
+    epochs: int = Field(default=2, ge=1, le=16, description="passes over the rollouts of an iteration")
+    temperature: float = Field(default=1.0, gt=0, le=5)
+    value_trains_trunk: bool = Field(
+        default=False, description="let the value loss reach the policy's own weights"
+    )
     score_scale: Literal["normalised", "raw"] = "normalised"
     objective: PpoObjective = Field(default_factory=lambda: PpoObjective())
-    checkpoint_every: int = Field(1, ge=1, description="iterations")
-    evaluate_every: int = Field(5, ge=1, description="iterations between looks at held-out prompts")
-    held_out_prompts: int = Field(16, ge=0)
+    checkpoint_every: int = Field(default=1, ge=1, description="iterations")
+    evaluate_every: int = Field(default=5, ge=1, description="iterations between looks at held-out prompts")
+    held_out_prompts: int = Field(default=16, ge=0)
 
 
 class PpoObjective(Settings):
-    clip: float = Field(0.2, gt=0, lt=1)
-    value_clip: float = Field(0.2, gt=0)
-    value_coefficient: float = Field(1.0, ge=0)
-    kl_coefficient: float = Field(0.1, ge=0)
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    value_clip: float = Field(default=0.2, gt=0)
+    value_coefficient: float = Field(default=1.0, ge=0)
+    kl_coefficient: float = Field(default=0.1, ge=0)
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     kl_controller: Literal["fixed", "adaptive"] = "fixed"
-    kl_target: float = Field(6.0, gt=0, description="nats a response, for the adaptive controller")
-    kl_horizon: float = Field(10000.0, gt=0, description="responses, for the adaptive controller")
-    gamma: float = Field(1.0, gt=0, le=1)
-    gae_lambda: float = Field(0.95, ge=0, le=1)
+    kl_target: float = Field(default=6.0, gt=0, description="nats a response, for the adaptive controller")
+    kl_horizon: float = Field(default=10000.0, gt=0, description="responses, for the adaptive controller")
+    gamma: float = Field(default=1.0, gt=0, le=1)
+    gae_lambda: float = Field(default=0.95, ge=0, le=1)
     whiten_advantages: bool = True
-    no_end_penalty: float = Field(1.0, ge=0, description="taken off the score of a response cut at its limit")
-    truncated_importance: float = Field(2.0, ge=1, description="cap on trainer over sampler probability")
+    no_end_penalty: float = Field(
+        default=1.0, ge=0, description="taken off the score of a response cut at its limit"
+    )
+    truncated_importance: float = Field(
+        default=2.0, ge=1, description="cap on trainer over sampler probability"
+    )
     max_update_kl: float | None = Field(
-        0.2, gt=0, description="nats a token; an iteration's updates stop above"
+        default=0.2, gt=0, description="nats a token; an iteration's updates stop above"
     )
 
 
 class EvaluateSettings(Settings):
-    temperature: float = Field(0.7, ge=0, le=5)
-    batch: int = Field(32, ge=1)
-    limit: int | None = Field(None, ge=1, description="prompts of each evaluation set; null: all")
-    bootstrap: int = Field(2000, ge=100)
+    temperature: float = Field(default=0.7, ge=0, le=5)
+    batch: int = Field(default=32, ge=1)
+    limit: int | None = Field(default=None, ge=1, description="prompts of each evaluation set; null: all")
+    bootstrap: int = Field(default=2000, ge=100)
 
 
 class ReportSettings(Settings):
     title: str = "From a pretrained model to an aligned one"
-    side_by_side: int = Field(20, ge=1, le=200)
+    side_by_side: int = Field(default=20, ge=1, le=200)
 
 
 class Recipe(Settings):
     """The whole recipe. The order of the groups is the order of the stages."""
 
     name: str = Field(min_length=1)
-    seed: int = Field(17, ge=0)
+    seed: int = Field(default=17, ge=0)
     database: str = "sqlite:///tutelage.db"
     model: ModelSettings = ModelSettings()
     tokens: TokenSettings = TokenSettings()
@@ -233,7 +257,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{where} is not valid YAML ({what})") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} holds no recipe: expected `name: ...` and groups of settings")
-    return values
+    return cast(dict[str, Any], values)
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -247,14 +271,15 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             value = yaml.safe_load(raw)
         except yaml.YAMLError:
             raise RecipeError(f"the value of the override '{text}' is not valid YAML") from None
-        spot = changed
+        spot: dict[str, Any] = changed
         *groups, last = key.strip().split(".")
         for group in groups:
-            spot = spot.setdefault(group, {})
-            if not isinstance(spot, dict):
+            below: Any = spot.setdefault(group, {})
+            if not isinstance(below, dict):
                 raise RecipeError(
                     f"the override '{text}' goes into '{group}', which is not a group of settings"
                 )
+            spot = cast(dict[str, Any], below)
         spot[last] = _number(value)
     return changed
 
@@ -312,8 +337,8 @@ def _over_defaults(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> di
 
 def _deep_copy(values: Any) -> Any:
     if isinstance(values, Mapping):
-        return {k: _deep_copy(v) for k, v in values.items()}
-    return list(values) if isinstance(values, list) else values
+        return {k: _deep_copy(v) for k, v in cast(Mapping[str, Any], values).items()}
+    return list(cast(list[Any], values)) if isinstance(values, list) else values
 
 
 def _number(value: Any) -> Any:
@@ -328,7 +353,7 @@ def _number(value: Any) -> Any:
 
 def _numbers(values: Any) -> Any:
     if isinstance(values, Mapping):
-        return {k: _numbers(v) for k, v in values.items()}
+        return {k: _numbers(v) for k, v in cast(Mapping[str, Any], values).items()}
     if isinstance(values, list):
-        return [_numbers(v) for v in values]
+        return [_numbers(v) for v in cast(list[Any], values)]
     return _number(values)

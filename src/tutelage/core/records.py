@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from tutelage.core.errors import DataError
 from tutelage.core.hashing import content_id
@@ -58,9 +58,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _plain(v) for k, v in cast(Mapping[Any, Any], value).items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(v) for v in value]
+        return [_plain(v) for v in cast(Sequence[Any], value)]
     return value
 
 
@@ -68,7 +68,7 @@ def _frozen(name: str, value: Any) -> Any:
     if name == "messages":
         return tuple(m if isinstance(m, Message) else Message.from_dict(m) for m in value)
     if isinstance(value, list):
-        return tuple(_frozen("", v) for v in value)
+        return tuple(_frozen("", v) for v in cast(list[Any], value))
     return value
 
 
@@ -126,8 +126,8 @@ class Demonstration(Record):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         prompt = values["prompt"]
-        kept = {k: v for k, v in values.items() if k != "id"}
-        return cls(**{**kept, "prompt": prompt if isinstance(prompt, Prompt) else Prompt.from_dict(prompt)})
+        kept: dict[str, Any] = {k: v for k, v in values.items() if k not in ("id", "prompt")}
+        return cls(prompt if isinstance(prompt, Prompt) else Prompt.from_dict(prompt), **kept)
 
 
 @dataclass(frozen=True)
