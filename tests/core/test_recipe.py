@@ -1,0 +1,86 @@
+"""The recipe: bounds, names, overrides; each mistake is one sentence that names the field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tutelage.core.errors import RecipeError
+from tutelage.core.recipe import apply_overrides, parse_recipe, recipe_from, section
+
+
+def test_naming_one_setting_keeps_its_neighbours() -> None:
+    recipe = parse_recipe({"name": "x", "ppo": {"optim": {"weight_decay": 0.5}}})
+    assert recipe.ppo.optim.weight_decay == 0.5
+    assert recipe.ppo.optim.schedule == "constant"  # PPO's default, not that of all optimisers
+    assert recipe.ppo.optim.learning_rate == 1e-4
+
+
+def test_numbers_without_a_dot_are_numbers() -> None:
+    """YAML reads 1e-4 as text."""
+    assert (
+        parse_recipe({"name": "x", "sft": {"optim": {"learning_rate": "1e-3"}}}).sft.optim.learning_rate
+        == 1e-3
+    )
+    overridden = apply_overrides({"name": "x"}, ["ppo.optim.learning_rate=3e-5"])
+    assert parse_recipe(overridden).ppo.optim.learning_rate == 3e-5
+
+
+def test_overrides_leave_the_original_alone() -> None:
+    values = {"name": "x", "sft": {"epochs": 1}}
+    changed = apply_overrides(values, ["sft.epochs=3", "model.base=./folder", "evaluate.limit=null"])
+    assert values == {"name": "x", "sft": {"epochs": 1}}
+    assert changed["sft"] == {"epochs": 3}
+    assert changed["model"] == {"base": "./folder"}
+    assert changed["evaluate"] == {"limit": None}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "needs the setting 'name'"),
+        (
+            {"name": "x", "ppo": {"iteration": 3}},
+            "unknown setting 'ppo.iteration': did you mean 'iterations'",
+        ),
+        ({"name": "x", "ppo": {"iterations": 0}}, "setting 'ppo.iterations': .*greater than or equal to 1"),
+        ({"name": "x", "ppo": 3}, "setting 'ppo'"),
+        ({"name": "x", "model": {"tune": "half"}}, "setting 'model.tune'"),
+        (
+            {"name": "x", "data": {"referee_share": 0.6, "measure_share": 0.5}},
+            "nothing to train the reward model",
+        ),
+    ],
+)
+def test_each_mistake_is_one_sentence(values: dict, words: str) -> None:
+    with pytest.raises(RecipeError, match=words) as caught:
+        parse_recipe(values)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["epochs", "=3", "name.first=x", "sft.epochs=[1"])
+def test_overrides_that_make_no_sense(text: str) -> None:
+    with pytest.raises(RecipeError):
+        apply_overrides({"name": "x"}, [text])
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "tutelage.yaml"
+    with pytest.raises(RecipeError, match="no recipe at"):
+        recipe_from(path)
+    path.write_text("name: x\n  bad: [")
+    with pytest.raises(RecipeError, match=r"tutelage.yaml:\d+ is not valid YAML"):
+        recipe_from(path)
+    path.write_text("- a\n- b\n")
+    with pytest.raises(RecipeError, match="holds no recipe"):
+        recipe_from(path)
+    path.write_bytes(b"name: \xff\xfe")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        recipe_from(path)
+
+
+def test_a_section_is_plain_and_whole() -> None:
+    kept = section(parse_recipe({"name": "x"}), "sft", "tokens")
+    assert set(kept) == {"sft", "tokens"}
+    assert kept["sft"]["optim"]["learning_rate"] == 2e-4
