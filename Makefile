@@ -48,7 +48,7 @@ lint: $(READY_DEV) ## style, and which room may import which
 	$(BIN)/lint-imports
 
 types: $(READY_DEV) ## strict types in core, objectives and stats
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 claims: $(READY_DEV) ## measure what is claimed; ONLY=main-job for one subject
 	$(BIN)/python -m benchmarks.claims $(ONLY)
