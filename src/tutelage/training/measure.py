@@ -7,6 +7,7 @@ before and after temperature scaling, and accuracy by margin, length and categor
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,7 +32,7 @@ from tutelage.training.ranked import RankedExample
 
 Scored = tuple[RankedExample, Tensor]
 BINS = 8
-_MARGINS = (0.5, 1.0, 2.0)
+_MARGINS = (0.0, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _accuracy(pairs: Sequence[Pair], seed: int) -> Interval:
 
 def _margin_label(pair: Pair) -> str:
     size = abs(pair.margin)
-    if size < _MARGINS[0]:
-        return f"score margin under {_MARGINS[0]:g}"
-    lower = max(m for m in _MARGINS if size >= m)
-    return f"score margin over {lower:g}"
+    for low, high in itertools.pairwise(_MARGINS):
+        if size < high:
+            return f"score margin {low:.1f} to {high:.1f}"
+    return f"score margin {_MARGINS[-1]:.1f} and more"
