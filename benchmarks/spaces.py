@@ -1,6 +1,6 @@
 """Small worlds in which everything can be counted: all responses, the exact optimum, the exact values.
 
-A response is `length` tokens of `vocabulary`, every prompt is the token 0, and the reward is a table over
+A response is `length` tokens of `vocabulary`, every prompt is the same, and the reward is a table over
 all `vocabulary ** length` responses. The objective E[r] - beta KL(pi || pi_ref) then has the optimum
 pi*(y) proportional to pi_ref(y) exp(r(y) / beta), at which PPO and its like must arrive.
 """
@@ -26,7 +26,9 @@ from tutelage.models.trunk import Trunk
 from tutelage.sampling.local import LocalSampler
 from tutelage.training.ppo import Actors
 
-PROMPT = (0,)
+PROMPT = (0, 1)
+"""Two different tokens: after a prompt of zeros alone, attention (which takes a mean of equal values) could
+not tell the prefixes (), (0,) and (0, 0) apart, and no policy of this model could be the optimum."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Everything lies in `TUTELAGE_CLAIMS_DIR`, or in `benchmarks/.work`, which git ig
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.claims.runner import ROOT, environment
 
@@ -45,8 +46,23 @@ def workplace() -> Path:
     return folder
 
 
+_HELD: dict[str, IO[str]] = {}
+
+
 def emptied(name: str) -> Path:
-    """A fresh, empty folder in the workplace."""
+    """A fresh, empty folder in the workplace, this process's own until it ends.
+
+    Raises `RuntimeError` if another process works there: two at once would each spoil the other's numbers.
+    """
+    if name not in _HELD:
+        _HELD[name] = (workplace() / f".{name}.lock").open("w", encoding="utf-8")
+        try:
+            fcntl.flock(_HELD[name], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _HELD.pop(name).close()
+            raise RuntimeError(
+                f"another run of the claims works in {workplace() / name}: wait for it"
+            ) from None
     folder = workplace() / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

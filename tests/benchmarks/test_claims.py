@@ -248,3 +248,19 @@ def test_the_interval_of_a_reduction_covers_as_often_as_it_says() -> None:
         low, high = reduction_interval(vars(before), vars(after))
         inside += low <= truth <= high  # type: ignore[operator]
     assert 0.92 <= inside / draws <= 0.98
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    from benchmarks.claims.runner import environment
+    from benchmarks.claims.workplace import emptied
+
+    monkeypatch.setenv("TUTELAGE_CLAIMS_DIR", str(tmp_path))
+    (emptied("one") / "made").write_text("mine")
+    assert not any(emptied("one").iterdir())  # the same process may begin again
+    script = "from benchmarks.claims.workplace import emptied; emptied('one')"
+    done = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True)
+    assert "another run of the claims works in" in done.stderr
+    script = script.replace("one", "two")
+    assert subprocess.run([sys.executable, "-c", script], env=environment()).returncode == 0

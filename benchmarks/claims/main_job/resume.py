@@ -1,7 +1,8 @@
 """`kill -9` at random moments of a full run, then `tutelage run`: the same bits, and nothing done twice.
 
-Every stage runs, on a tiny model. One run is left alone; the others are each killed once, at a moment drawn
-evenly over the time that the undisturbed run took, and then told to go on. A killed run agrees if every
+Every stage runs, on a tiny model. One run is left alone; the others are each killed once and then told to go
+on. The moments are random, one in each tenth of the time that the undisturbed run took, so that they spread
+over all of it. A killed run agrees if every
 safetensors file of every stage is the undisturbed run's to the byte, and if each stage that had finished
 before the kill still has the manifest it had.
 """
@@ -26,11 +27,12 @@ KILLS = 10
 SEED = 17
 RECIPE = {
     **TINY_RECIPE,
-    "sft": {**TINY_RECIPE["sft"], "epochs": 4},
-    "reward": {**TINY_RECIPE["reward"], "epochs": 6},
-    "referee": {**TINY_RECIPE["referee"], "epochs": 6},
-    "ppo": {**TINY_RECIPE["ppo"], "iterations": 12},
-    "evaluate": {**TINY_RECIPE["evaluate"], "limit": 12},
+    "sft": {**TINY_RECIPE["sft"], "epochs": 6},
+    "sample": {**TINY_RECIPE["sample"], "num_prompts": 16},
+    "reward": {**TINY_RECIPE["reward"], "epochs": 20},
+    "referee": {**TINY_RECIPE["referee"], "epochs": 20},
+    "ppo": {**TINY_RECIPE["ppo"], "iterations": 40},
+    "evaluate": {**TINY_RECIPE["evaluate"], "limit": 24},
 }
 """More steps than elsewhere: a kill should fall into a stage's work, not only into the loading of libraries."""
 CLAIMS = (
@@ -56,10 +58,11 @@ def measure() -> Iterator[tuple[str, Measurement]]:
     trials: list[Trial] = []
     for number in range(KILLS):
         project = copied(pattern, place / f"killed-{number:02d}")
-        trials.append(kill_and_go_on(project, draw.uniform(0.0, whole), wanted))
+        moment = draw.uniform(number, number + 1) / KILLS * whole
+        trials.append(kill_and_go_on(project, moment, wanted))
         print(f"  {number + 1}/{KILLS}: {trials[-1].sentence()}")
     agreed = sum(t.agrees for t in trials)
-    stages = ", ".join(sorted({t.killed_in for t in trials}))
+    stages = ", ".join(dict.fromkeys(t.killed_in for t in trials))
     bad = "; ".join(t.sentence() for t in trials if not t.agrees)
     note = f"killed in {stages}; {len(wanted)} weight files" + (f"; {bad}" if bad else "")
     yield "bit_identical", Measurement(agreed, KILLS, seed=SEED, note=note)

@@ -58,7 +58,10 @@ def measure_agreement(
     decided = [c for c in comparisons if c.preference != 0.5]
     used = decided if ties == "leave_out" else list(comparisons)
     if not used:
-        raise DataError("no held-out comparison has a preference, so a judge's agreement cannot be measured")
+        raise DataError(
+            "no held-out comparison has a preference, so a judge's agreement cannot be measured: "
+            "give rankings that are not all ties"
+        )
     asked = [prompts[c.prompt_id].messages for c in used]
     chosen, rejected = (
         [responses[id].text for id in ids] for ids in zip(*[(c.chosen, c.rejected) for c in used])
