@@ -14,7 +14,7 @@ from tutelage.judges.agreement import JudgeAgreement, measure_agreement
 from tutelage.judges.pairwise import PairwiseJudge, TrunkChoices
 from tutelage.models.roles import open_base
 from tutelage.pipeline.graph import StageContext
-from tutelage.pipeline.handover import ImportedData, Resolved, read_records
+from tutelage.pipeline.handover import ImportedData, Resolved, read_records, write_records
 from tutelage.pipeline.stages.common import check_memory
 from tutelage.preferences.resolve import PEOPLE, resolve_comparisons, resolve_rankings
 
@@ -53,9 +53,7 @@ def run(context: StageContext) -> dict[str, Any]:
         "raters": raters,
     }
     (context.folder / "judge.json").write_text(json.dumps(said, indent=2))
-    (context.folder / "judgements.jsonl").write_text(
-        "".join(json.dumps({"id": j.id, **j.to_dict()}, ensure_ascii=False) + "\n" for j in judged)
-    )
+    write_records(context.folder / "judgements.jsonl", judged)
     return {"comparisons": len(comparisons), "rankings": len(rankings), "ai_judgements": len(judged)}
 
 
