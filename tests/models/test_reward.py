@@ -15,8 +15,8 @@ from tutelage.core.errors import ContractMismatch, ModelError
 from tutelage.core.recipe import LoraSettings, ModelSettings, TokenSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.reward import RewardModel
-from tutelage.models.roles import new_reward_model, open_reward_model
-from tutelage.models.scoring import Pair
+from tutelage.models.roles import Policy, new_reward_model, open_reward_model, reward_model_from
+from tutelage.models.scoring import Pair, joined
 from tutelage.models.tiny import make_tiny
 from tutelage.models.trunk import Trunk
 
@@ -38,6 +38,26 @@ def _reward_model(trunk: Trunk) -> RewardModel:
 def test_a_new_reward_model_scores_zero(new_trunk: Callable[..., Trunk]) -> None:
     model = new_reward_model(new_trunk(), "reward", LoraSettings(rank=2), upper_layers=1, seed=0)
     assert model.scores(_pairs()).tolist() == [0.0] * 5
+
+
+def test_one_that_starts_from_a_policy_sees_what_it_sees_and_leaves_it_alone(
+    new_trunk: Callable[..., Trunk],
+) -> None:
+    trunk = new_trunk()
+    add_random_adapter(trunk, "sft")
+    before = [p.detach().clone() for p in trunk.adapter_parameters("sft")]
+    model = reward_model_from(Policy(trunk, "sft"), "reward")
+    packed = joined(_pairs(), trunk.device)
+    with torch.no_grad(), trunk.using("sft"):
+        policy_sees = trunk.hidden(packed)
+    with torch.no_grad(), trunk.using("reward"):
+        torch.testing.assert_close(trunk.hidden(packed), policy_sees, atol=0, rtol=0)
+    assert model.scores(_pairs()).tolist() == [0.0] * 5
+    with torch.no_grad():
+        for parameter in trunk.adapter_parameters("reward"):
+            parameter.add_(1.0)
+    for parameter, old in zip(trunk.adapter_parameters("sft"), before, strict=True):
+        torch.testing.assert_close(parameter, old, atol=0, rtol=0)
 
 
 def test_a_score_depends_on_nothing_beside_its_text(new_trunk: Callable[..., Trunk]) -> None:

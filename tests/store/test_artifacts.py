@@ -60,7 +60,7 @@ def test_a_seal_that_fails_leaves_no_manifest(tmp_path: Path, monkeypatch: pytes
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(artifacts.json, "dump", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space"):
         make(tmp_path)
     folder = artifact_folder(tmp_path, "sft", planned().id)

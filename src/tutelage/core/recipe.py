@@ -143,6 +143,9 @@ class JudgeSettings(Settings):
 
 class RewardSettings(Settings):
     loss: Literal["bradley-terry", "plackett-luce"] = "plackett-luce"
+    start: Literal["base", "sft"] = Field(
+        default="base", description="the weights it starts from: the base model's or the SFT policy's"
+    )
     optim: OptimSettings = OptimSettings(learning_rate=2e-4)
     epochs: int = Field(default=1, ge=1, le=100)
     batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
@@ -153,6 +156,12 @@ class RewardSettings(Settings):
         default=0.001, ge=0, description="keeps scores centred: weight of the mean squared score"
     )
     checkpoint_every: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _whole_adapter(self) -> Self:
+        if self.start == "sft" and self.upper_layers is not None:
+            raise ValueError("start=sft takes over the SFT adapter whole, so upper_layers must be null")
+        return self
 
 
 class PpoSettings(Settings):

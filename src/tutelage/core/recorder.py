@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from tutelage.core.files import replace_text
 
 
 class Listener(Protocol):
@@ -57,9 +58,7 @@ class Recorder:
         if self.path is None or not self.path.exists():
             return
         kept = [line for line in read_metrics(self.path) if line["step"] <= step]
-        fresh = self.path.with_suffix(".tmp")
-        fresh.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(fresh, self.path)
+        replace_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

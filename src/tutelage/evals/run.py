@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tutelage.core.errors import DataError
+from tutelage.core.files import replace_text
 from tutelage.core.recipe import EvaluateSettings
 from tutelage.core.recorder import Recorder
 from tutelage.data.packs import EvaluationSets
@@ -73,9 +74,7 @@ def run_evaluation(
         scored[stage] = Scored(rows, choices[stage])
 
     summary = summarise(scored, tasks, base=BASE, num_resamples=settings.bootstrap, classifier=classifier)
-    fresh = folder / "summary.json.tmp"
-    fresh.write_text(json.dumps(summary, indent=2, ensure_ascii=False), encoding="utf-8")
-    fresh.replace(folder / "summary.json")
+    replace_text(folder / "summary.json", json.dumps(summary, indent=2, ensure_ascii=False))
     return summary
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tutelage.core.errors import StoreError
+from tutelage.core.files import replace_text
 from tutelage.core.records import Verdict
 
 MEASURES = ("harmful_compliance", "over_refusal", "win_rate_vs_base", "honesty", "capability_accuracy")
@@ -87,12 +87,7 @@ class Task:
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object a line, atomically: the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".tmp")
-    with fresh.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(path)
+    replace_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def write_answers(path: Path, rows: Iterable[EvaluationRow]) -> None:

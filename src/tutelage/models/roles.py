@@ -70,11 +70,22 @@ def new_reward_model(
     trunk: Trunk, name: str, settings: LoraSettings, upper_layers: int | None, seed: int
 ) -> RewardModel:
     """An untrained reward model: a fresh adapter (in full mode the whole trunk) under a score of zero."""
-    head = ScalarHead(trunk.width, trunk.device)
     if not trunk.layers:
-        return RewardModel(trunk, None, head)
+        return reward_model_from(Policy(trunk, None), name)
     trunk.add_adapter(name, settings.model_copy(update={"upper_layers": upper_layers}), seed)
-    return RewardModel(trunk, name, head)
+    return RewardModel(trunk, name, ScalarHead(trunk.width, trunk.device))
+
+
+def reward_model_from(policy: Policy, name: str) -> RewardModel:
+    """An untrained reward model that starts where a policy stands, under a score of zero.
+
+    In adapter mode it has an adapter `name` of its own and leaves the policy's as it is; in full mode it
+    takes over the policy's trunk (Ouyang et al. 2022, section 3.4, start from the SFT model).
+    """
+    trunk = policy.trunk
+    if policy.adapter is not None:
+        trunk.copy_adapter(policy.adapter, name)
+    return RewardModel(trunk, name if trunk.layers else None, ScalarHead(trunk.width, trunk.device))
 
 
 def open_reward_model(

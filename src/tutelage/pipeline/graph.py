@@ -75,9 +75,12 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "judge", ("data", "sample"), ("model", "tokens", "judge"), "judgements to rankings and comparisons"
     ),
-    Stage("reward", ("data", "judge"), ("model", "tokens", "reward"), "train the reward model"),
+    Stage("reward", ("data", "sft", "judge"), ("model", "tokens", "reward"), "train the reward model"),
     Stage(
-        "referee", ("data", "judge"), ("model", "tokens", "referee"), "train the judge that only evaluates"
+        "referee",
+        ("data", "sft", "judge"),
+        ("model", "tokens", "referee"),
+        "train the judge that only evaluates",
     ),
     Stage("ppo", ("data", "sft", "reward"), ("model", "tokens", "ppo"), "proximal policy optimisation"),
     Stage(

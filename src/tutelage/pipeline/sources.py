@@ -6,6 +6,7 @@ no file here; its name in the recipe is what counts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tutelage.core.errors import DataError
+from tutelage.core.files import replace_text
 from tutelage.core.hashing import file_sha256
 from tutelage.data.packs import FILES, PREFIX, pack_folder
 from tutelage.data.rows import SUFFIXES
@@ -121,13 +123,9 @@ class _Cache:
     def save(self) -> None:
         if not self.changed:
             return
-        fresh = self.path.with_suffix(".tmp")
-        try:
-            fresh.write_text(json.dumps(self.known, indent=1), encoding="utf-8")
-            fresh.replace(self.path)
-        except OSError:
-            # Only speed is lost: a project that cannot be written can still be looked at.
-            fresh.unlink(missing_ok=True)
+        # Where it cannot be written only speed is lost: such a project can still be looked at.
+        with contextlib.suppress(OSError):
+            replace_text(self.path, json.dumps(self.known, indent=1))
 
 
 def _count_lines(path: Path) -> int:

@@ -15,6 +15,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from tutelage.core.files import replace_text
 from tutelage.core.recipe import Recipe, ReportSettings
 from tutelage.report import numbers
 from tutelage.report.calibration import ai_judge, group_figures, judge_facts, reliability_figures
@@ -47,9 +48,7 @@ def build_report(
     target.mkdir(parents=True, exist_ok=True)
     write_atomically(target / "summary.json", summary(sources, recipe))
     page = target / "index.html"
-    fresh = page.with_name("index.html.tmp")
-    fresh.write_text(render(project, sources, settings, recipe), encoding="utf-8")
-    fresh.replace(page)
+    replace_text(page, render(project, sources, settings, recipe))
     return page
 
 

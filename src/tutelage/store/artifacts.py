@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.core.errors import StoreError, TutelageError
+from tutelage.core.files import replace_text, sync
 from tutelage.core.hashing import file_sha256
 from tutelage.core.records import Artifact
 
@@ -76,7 +76,7 @@ def seal(folder: Path, artifact: Artifact) -> Finished:
         )
     names = [name for name in _files(folder) if name not in (MANIFEST, *TRANSIENT)]
     for name in names:
-        _sync(folder / name)
+        sync(folder / name)
     whole = dataclasses.replace(
         artifact,
         metrics=plain(artifact.metrics),
@@ -142,17 +142,7 @@ def clear(folder: Path) -> None:
 
 def write_atomically(path: Path, values: Mapping[str, Any]) -> None:
     """Write JSON so that a reader, or a machine that lost power, sees the old file or the new one."""
-    fresh = path.with_name(f"{path.name}.tmp")
-    try:
-        with fresh.open("w", encoding="utf-8") as stream:
-            json.dump(values, stream, indent=2, ensure_ascii=False, allow_nan=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    replace_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
@@ -176,18 +166,6 @@ def _files(folder: Path) -> list[str]:
     """Files below `folder` as relative names; hidden ones are notes of the pipeline itself."""
     relative = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     return sorted(p.as_posix() for p in relative if not p.name.startswith("."))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        # Some file systems cannot sync folders; the rename itself is still atomic there.
-        if not path.is_dir():
-            raise
-    finally:
-        os.close(handle)
 
 
 def _reason(problem: BaseException) -> str:

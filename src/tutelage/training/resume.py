@@ -7,7 +7,6 @@ one before. It holds tensors and plain values only and is loaded with `weights_o
 from __future__ import annotations
 
 import errno
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,17 @@ from typing import Any
 import torch
 
 from tutelage.core.errors import ResourceError, StoreError
+from tutelage.core.files import replacing
 
 FILE = "checkpoint.pt"
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     """Replace the checkpoint in `folder`. Raises `ResourceError` when the disk is full."""
-    fresh = folder / f"{FILE}.tmp"
     try:
-        with fresh.open("wb") as stream:
+        with replacing(folder / FILE) as stream:
             torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(fresh, folder / FILE)
     except (OSError, RuntimeError) as problem:
-        fresh.unlink(missing_ok=True)
         full = isinstance(problem, RuntimeError) or problem.errno in (errno.ENOSPC, errno.EDQUOT)
         if not full:
             raise

@@ -20,7 +20,7 @@ from tutelage.core.recipe import RewardSettings
 from tutelage.core.recorder import Recorder
 from tutelage.models.packed import by_tokens
 from tutelage.models.reward import RewardModel
-from tutelage.objectives.preference import bradley_terry_loss, plackett_luce_loss
+from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
 from tutelage.training.loop import Optimizer, plan_batches, require_finite
 from tutelage.training.measure import measure, pair_accuracy, scored
 from tutelage.training.ranked import RankedExample
@@ -113,9 +113,7 @@ def accumulate(
 def prompt_loss(scores: Tensor, example: RankedExample, settings: RewardSettings) -> Tensor:
     """The loss of one prompt, whose scores are `(K,)`: one unit, however many pairs or rankings it has."""
     if settings.loss == "plackett-luce" and example.rankings:
-        weights = [weight for _, weight in example.rankings]
-        each = [plackett_luce_loss(scores, groups).loss * weight for groups, weight in example.rankings]
-        loss = torch.stack(each).sum() / sum(weights)
+        loss = ranking_loss([(scores, *ranked) for ranked in example.rankings], settings.loss).loss
     else:
         better = torch.tensor([p[0] for p in example.pairs], device=scores.device)
         worse = torch.tensor([p[1] for p in example.pairs], device=scores.device)

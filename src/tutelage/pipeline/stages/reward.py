@@ -7,10 +7,11 @@ from typing import Any
 
 from tutelage.core.errors import DataError
 from tutelage.core.recipe import RewardSettings
-from tutelage.models.roles import new_reward_model, open_base
+from tutelage.models.reward import RewardModel
+from tutelage.models.roles import new_reward_model, open_base, reward_model_from
 from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData, Resolved
-from tutelage.pipeline.stages.common import check_memory
+from tutelage.pipeline.stages.common import check_memory, open_sft
 from tutelage.training.ranked import ranked_examples
 from tutelage.training.reward_model import train_reward_model
 
@@ -29,11 +30,11 @@ def train_judge(context: StageContext, settings: RewardSettings, split: str) -> 
             "give more comparisons, or change data.referee_share and data.measure_share"
         )
     check_memory(context, "reward", settings.optim.micro_batch_tokens, num_adapters=1)
-    trunk = open_base(recipe.model, recipe.tokens, context.say)
-    model = new_reward_model(trunk, context.stage, recipe.model.lora, settings.upper_layers, context.seed)
+    model = untrained(context, settings)
+    contract = model.trunk.contract
     prompts, responses = data.prompts | resolved.prompts, data.responses | resolved.responses
-    train = ranked_examples(prompts, responses, *resolved.of_split(split), trunk.contract)
-    held_out = ranked_examples(prompts, responses, *resolved.of_split("measure"), trunk.contract)
+    train = ranked_examples(prompts, responses, *resolved.of_split(split), contract)
+    held_out = ranked_examples(prompts, responses, *resolved.of_split("measure"), contract)
     measured = train_reward_model(
         model,
         train,
@@ -56,3 +57,12 @@ def train_judge(context: StageContext, settings: RewardSettings, split: str) -> 
         "ece_after": measured.get("ece_after"),
         "temperature": measured["temperature"],
     }
+
+
+def untrained(context: StageContext, settings: RewardSettings) -> RewardModel:
+    """A reward model at its start: on the base model, or where the SFT policy stands."""
+    if settings.start == "sft":
+        return reward_model_from(open_sft(context), context.stage)
+    recipe = context.recipe
+    trunk = open_base(recipe.model, recipe.tokens, context.say)
+    return new_reward_model(trunk, context.stage, recipe.model.lora, settings.upper_layers, context.seed)
