@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tutelage.core.recipe import PpoSettings
+from tutelage.core.settings import PpoSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.kernels import attention
 from tutelage.models.loading import Loaded
 from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.sampling.local import LocalSampler
-from tutelage.training.ppo import Actors
+from tutelage.training.online import Actors
 
 PROMPT = (0, 1)
 """Two different tokens: after a prompt of zeros alone, attention (which takes a mean of equal values) could
@@ -88,6 +88,7 @@ def actors_for(space: Space, seed: int) -> Actors:
         value=ScalarHead(policy.width, policy.device),
         sampler=LocalSampler(policy, None, batch=4096),
         score=space.score,
+        value_trains_trunk=True,
     )
 
 
@@ -99,7 +100,6 @@ def settings_for(space: Space, iterations: int, rollouts: int, rate: float) -> P
             "rollouts": rollouts,
             "minibatch": rollouts,
             "epochs": 4,
-            "value_trains_trunk": True,
             "checkpoint_every": 10**6,
             "optim": {
                 "learning_rate": rate,

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tutelage.core.recipe import OptimSettings, Recipe, Source
+from tutelage.core.recipe import Recipe
+from tutelage.core.settings import OptimSettings, Source
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTICE = "<!-- Made by `python scripts/docs.py`. Change the source and run it again. -->\n"

@@ -30,7 +30,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def new_trunk(tiny_folder: Path) -> Callable[..., Trunk]:
     """`new_trunk(folder, adapters=True, dtype="float32")`: a fresh trunk, by default of the tiny model."""
-    from tutelage.core.recipe import ModelSettings, TokenSettings
+    from tutelage.core.settings import ModelSettings, TokenSettings
     from tutelage.models.loading import load_base
     from tutelage.models.trunk import Trunk
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from tutelage.core.recipe import LoraSettings, ModelSettings, TokenSettings
 from tutelage.core.records import Demonstration, Prompt
+from tutelage.core.settings import LoraSettings, ModelSettings, TokenSettings
 from tutelage.models.roles import open_base
 from tutelage.models.trunk import Trunk
 

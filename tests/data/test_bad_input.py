@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import Source
+from tutelage.core.settings import Source
 from tutelage.data.load import load_comparisons, load_demonstrations, load_prompts
 from tutelage.data.packs import load_evaluation
 

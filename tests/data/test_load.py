@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.core.recipe import Source
+from tutelage.core.settings import Source
 from tutelage.data.judged import Judged
 from tutelage.data.load import load_comparisons, source_name
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tutelage.core.recipe import Source
+from tutelage.core.settings import Source
 from tutelage.data.checks import check_data
 from tutelage.data.load import load_comparisons, load_demonstrations, load_prompts
 from tutelage.data.splits import split_comparisons

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tutelage.core.errors import ContractMismatch, DataError, ModelError
-from tutelage.core.recipe import TokenSettings
 from tutelage.core.records import Message
+from tutelage.core.settings import TokenSettings
 from tutelage.data.tokens import TokenContract, require_same
 
 START, END, PAD = 1, 2, 0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import Source
 from tutelage.core.records import Comparison, Demonstration, Message, Prompt, Response
+from tutelage.core.settings import Source
 from tutelage.data.load import load_comparisons, load_demonstrations
 from tutelage.data.writers import export_comparisons, export_demonstrations
 

@@ -50,7 +50,8 @@ def test_a_setting_without_a_word_is_an_error() -> None:
 
 
 def test_no_word_is_left_over_for_a_setting_that_is_gone() -> None:
-    from tutelage.core.recipe import Recipe, Source
+    from tutelage.core.recipe import Recipe
+    from tutelage.core.settings import Source
 
     known = {
         key.removeprefix("Recipe.") for _, key, _ in [*docs.settings(Recipe, ""), *docs.settings(Source, "")]
@@ -59,7 +60,7 @@ def test_no_word_is_left_over_for_a_setting_that_is_gone() -> None:
 
 
 def test_bounds_are_in_words() -> None:
-    from tutelage.core.recipe import SampleSettings
+    from tutelage.core.settings import SampleSettings
 
     assert (
         docs.kind(SampleSettings.model_fields["responses_per_prompt"])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import EvaluateSettings
 from tutelage.core.recorder import Recorder
+from tutelage.core.settings import EvaluateSettings
 from tutelage.data.packs import (
     BenignItem,
     CapabilityItem,

@@ -12,8 +12,8 @@ from scipy.special import expit, log_expit
 from transformers import AutoModelForCausalLM
 
 from tutelage.core.errors import ModelError
-from tutelage.core.recipe import ModelSettings, TokenSettings
 from tutelage.core.records import Message
+from tutelage.core.settings import ModelSettings, TokenSettings
 from tutelage.judges.judge import Messages
 from tutelage.judges.pairwise import PairwiseJudge, TrunkChoices
 from tutelage.models.roles import open_base

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tutelage.core.recipe import LoraSettings
+from tutelage.core.settings import LoraSettings
 from tutelage.models.trunk import Trunk
 
 FIRST_WORD, VOCABULARY = 3, 320

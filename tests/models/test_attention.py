@@ -9,7 +9,7 @@ import torch
 
 from tests.models.helpers import sequences
 from tutelage.core.errors import ModelError
-from tutelage.core.recipe import ModelSettings, TokenSettings
+from tutelage.core.settings import ModelSettings, TokenSettings
 from tutelage.models.kernels import attention
 from tutelage.models.kernels.attention import packed_attention, packed_attention_plain
 from tutelage.models.loading import load_base

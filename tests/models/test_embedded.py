@@ -69,8 +69,8 @@ def test_what_is_in_the_cache_is_used_without_network(
 @pytest.mark.slow
 @pytest.mark.skipif(not embedded.is_ready(), reason="the embedded model is not in the cache (TUTELAGE_CACHE)")
 def test_it_knows_the_capital_of_france() -> None:
-    from tutelage.core.recipe import ModelSettings, TokenSettings
     from tutelage.core.records import Message
+    from tutelage.core.settings import ModelSettings, TokenSettings
     from tutelage.models.loading import load_base
     from tutelage.models.trunk import Trunk
     from tutelage.sampling.local import LocalSampler

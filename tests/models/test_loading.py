@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tutelage.core.errors import ContractMismatch, ModelError, NetworkError, TutelageError
-from tutelage.core.recipe import ModelSettings, TokenSettings
+from tutelage.core.settings import ModelSettings, TokenSettings
 from tutelage.models import loading
 from tutelage.models.loading import Loaded, load_base, pick_device, pick_dtype
 from tutelage.models.roles import Policy, open_policy, save_policy

@@ -12,7 +12,7 @@ import torch
 
 from tests.models.helpers import add_random_adapter, alone, plain_model, sequences
 from tutelage.core.errors import ModelError
-from tutelage.core.recipe import LoraSettings
+from tutelage.core.settings import LoraSettings
 from tutelage.models.packed import pack
 from tutelage.models.tiny import make_tiny
 from tutelage.models.trunk import Trunk

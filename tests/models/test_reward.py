@@ -12,7 +12,7 @@ import torch
 
 from tests.models.helpers import add_random_adapter, padded, sequences
 from tutelage.core.errors import ContractMismatch, ModelError
-from tutelage.core.recipe import LoraSettings, ModelSettings, TokenSettings
+from tutelage.core.settings import LoraSettings, ModelSettings, TokenSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.reward import RewardModel
 from tutelage.models.roles import Policy, new_reward_model, open_reward_model, reward_model_from

@@ -9,7 +9,7 @@ import pytest
 
 from tests.pipeline.fakes import FAKES, make_project
 from tutelage.core.recipe import parse_recipe
-from tutelage.pipeline import cost
+from tutelage.pipeline import cost, sources
 from tutelage.pipeline.graph import STAGES
 from tutelage.pipeline.project import Project
 from tutelage.pipeline.reporters import Silent
@@ -88,7 +88,7 @@ def test_looking_needs_no_right_to_write(project: Project, monkeypatch: pytest.M
     def refused(*_: object, **__: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(Path, "write_text", refused)
+    monkeypatch.setattr(sources, "replace_text", refused)
     assert states(project) == ["to do"] * 4
     assert not (project.path / CACHE).exists()
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tutelage.core.errors import TrainingError
-from tutelage.core.recipe import OptimSettings
+from tutelage.core.settings import OptimSettings
 from tutelage.training.loop import Optimizer, learning_rate, permutation, plan_batches, require_finite
 
 

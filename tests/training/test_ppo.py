@@ -20,17 +20,12 @@ from benchmarks.spaces import (
     value_error,
 )
 from tests.helpers_training import KillAt, Killed
-from tutelage.core.recipe import PpoSettings
 from tutelage.core.recorder import Recorder, read_metrics
-from tutelage.training.ppo import (
-    accumulate,
-    collect,
-    estimate_advantages,
-    pick_prompts,
-    summarise,
-    train_ppo,
-)
+from tutelage.core.settings import PpoSettings
+from tutelage.training.online import collect, pick_prompts, summarise
+from tutelage.training.ppo import estimate_advantages, ppo_loss, train_ppo
 from tutelage.training.sft import trainable
+from tutelage.training.update import accumulate
 
 
 @pytest.mark.slow  # 20 s: PPO until it has settled
@@ -111,7 +106,7 @@ def test_micro_batches_add_up() -> None:
         actors = actors_for(space, seed=1)
         rollouts = collect(actors, [PROMPT] * 10, settings, seed=5)
         estimate_advantages(rollouts, settings, 0.1)
-        diagnostics.append(accumulate(actors, rollouts, list(range(10)), settings, 0))
+        diagnostics.append(accumulate(actors, rollouts, list(range(10)), settings, 0, ppo_loss(settings)))
         gradients.append([p.grad.clone() for p in actors.parameters() if p.grad is not None])
     assert all(torch.allclose(a, b, atol=1e-6, rtol=1e-4) for a, b in zip(*gradients, strict=True))
     for key, value in diagnostics[0].items():
@@ -124,7 +119,7 @@ def test_first_update_is_on_policy() -> None:
     actors, settings = actors_for(space, seed=1), _settings()
     rollouts = collect(actors, [PROMPT] * 10, settings, seed=5)
     estimate_advantages(rollouts, settings, 0.1)
-    seen = accumulate(actors, rollouts, list(range(10)), settings, 0)
+    seen = accumulate(actors, rollouts, list(range(10)), settings, 0, ppo_loss(settings))
     assert seen["ratio_mean"] == pytest.approx(1.0, abs=1e-5)
     assert seen["clip_fraction"] == 0.0
     told = summarise(rollouts, 0.1)
@@ -137,14 +132,15 @@ def test_first_update_is_on_policy() -> None:
 def test_value_loss_reaches_the_trunk_only_if_asked() -> None:
     space = Space.random(vocabulary=6, length=3, beta=0.2, seed=0)
     for trains in (False, True):
-        settings = _settings(value_trains_trunk=trains)
+        settings = _settings()
         actors = actors_for(space, seed=1)
+        actors.value_trains_trunk = trains
         with torch.no_grad():
             actors.value.weight.normal_(generator=torch.Generator().manual_seed(2))
         rollouts = collect(actors, [PROMPT] * 10, settings, seed=5)
         estimate_advantages(rollouts, settings, 0.1)
         rollouts.advantages = torch.zeros_like(rollouts.advantages)  # leaves the value loss alone
-        accumulate(actors, rollouts, list(range(10)), settings, 0)
+        accumulate(actors, rollouts, list(range(10)), settings, 0, ppo_loss(settings))
         moved = sum(float(p.grad.abs().sum()) for p in trainable(actors.policy, None) if p.grad is not None)
         assert (moved > 1e-6) is trains
 

@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.metrics import accuracy_score
 
 from tests.helpers_training import LORA, KillAt, Killed, tiny_trunk
-from tutelage.core.recipe import OptimSettings, RewardSettings
 from tutelage.core.recorder import Recorder
 from tutelage.core.records import Comparison, Prompt, Ranking, Response
+from tutelage.core.settings import OptimSettings, RewardSettings
 from tutelage.models.reward import RewardModel
 from tutelage.models.roles import new_reward_model
 from tutelage.training.measure import measure, pair_accuracy, scored

@@ -9,8 +9,8 @@ import torch
 
 from tests.helpers_training import LORA, KillAt, Killed, demonstrations, tiny_trunk, weights
 from tutelage.core.errors import DataError, StoreError
-from tutelage.core.recipe import OptimSettings, SftSettings
 from tutelage.core.recorder import Recorder, read_metrics
+from tutelage.core.settings import OptimSettings, SftSettings
 from tutelage.models.scoring import response_logprobs
 from tutelage.training.resume import FILE
 from tutelage.training.sft import accumulate, encode, mean_nll, train_sft, trainable

@@ -65,8 +65,14 @@ def train_and_measure(size: Size, base: str = "embedded") -> Measurement:
 
 def trained(size: Size, base: str, folder: Path) -> dict[str, Any]:
     """Train the reward model; returns all that `measured.json` would say of it."""
-    from tutelage.core.recipe import LoraSettings, ModelSettings, OptimSettings, RewardSettings, TokenSettings
     from tutelage.core.recorder import Recorder
+    from tutelage.core.settings import (
+        LoraSettings,
+        ModelSettings,
+        OptimSettings,
+        RewardSettings,
+        TokenSettings,
+    )
     from tutelage.models.roles import new_reward_model, open_base
     from tutelage.training.reward_model import train_reward_model
 
@@ -88,7 +94,7 @@ def trained(size: Size, base: str, folder: Path) -> dict[str, Any]:
 
 def split(size: Size) -> tuple[list[Judged], list[Judged]]:
     """Comparisons to learn from and to measure on: a fifth of the openings, by hash, is held out."""
-    from tutelage.core.recipe import Source
+    from tutelage.core.settings import Source
     from tutelage.data.load import load_comparisons
 
     everything = load_comparisons([Source(source=str(data_file(FILE)))]).records

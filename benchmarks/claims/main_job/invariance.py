@@ -67,7 +67,7 @@ def measure() -> Iterator[tuple[str, Measurement | NotMeasured]]:
 
 
 def _of_model(name: str, base: str) -> Iterator[tuple[str, Measurement]]:
-    from tutelage.core.recipe import ModelSettings, TokenSettings
+    from tutelage.core.settings import ModelSettings, TokenSettings
     from tutelage.models.roles import open_base
 
     trunk = open_base(ModelSettings(base=base, dtype="float32", device="cpu"), TokenSettings())
@@ -87,7 +87,7 @@ def disturbed_reward_model(trunk: Trunk) -> RewardModel:
     """A reward model whose adapter and head are far from zero, so that nothing cancels."""
     import torch
 
-    from tutelage.core.recipe import LoraSettings
+    from tutelage.core.settings import LoraSettings
     from tutelage.models.roles import new_reward_model
 
     model = new_reward_model(trunk, "reward", LoraSettings(rank=8, alpha=16), None, SEED)
@@ -101,7 +101,7 @@ def disturbed_reward_model(trunk: Trunk) -> RewardModel:
 
 def real_pairs(trunk: Trunk, count: int) -> list[Any]:
     """Prompts and responses of the starter pack's rankings, of many lengths."""
-    from tutelage.core.recipe import Source
+    from tutelage.core.settings import Source
     from tutelage.data.load import load_comparisons
 
     judged = load_comparisons([Source(source="pack:starter", limit=count)]).records

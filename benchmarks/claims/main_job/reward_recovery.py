@@ -117,8 +117,8 @@ def trained(
     model: str, prompts: list[list[tuple[int, ...]]], later: list[tuple[int, ...]], seed: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Scores `(ITEMS,)` that `train_reward_model` learns, and what it measured on the later pairs."""
-    from tutelage.core.recipe import OptimSettings, RewardSettings
     from tutelage.core.recorder import Recorder
+    from tutelage.core.settings import OptimSettings, RewardSettings
     from tutelage.training.reward_model import train_reward_model
 
     settings = RewardSettings(

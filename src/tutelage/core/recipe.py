@@ -10,212 +10,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from tutelage.core.errors import RecipeError
-
-Format = Literal["auto", "conversational", "hh", "ranking", "instruction"]
-
-
-class Settings(BaseModel):
-    """Base of all groups: frozen, and no field that is not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LoraSettings(Settings):
-    """Low-rank adapters (Hu et al. 2021) on every linear layer of the trunk."""
-
-    rank: int = Field(default=16, ge=1, le=512)
-    alpha: float = Field(default=32.0, gt=0)
-    upper_layers: int | None = Field(
-        default=None, ge=1, description="adapt only this many layers, from the top"
-    )
-
-
-class ModelSettings(Settings):
-    base: str = Field(default="embedded", min_length=1, description="'embedded', a hub name, or a folder")
-    revision: str | None = None
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    tune: Literal["lora", "full"] = "lora"
-    lora: LoraSettings = LoraSettings()
-
-
-class TokenSettings(Settings):
-    max_prompt: int = Field(default=512, ge=8, le=131072, description="tokens of a prompt, template included")
-    max_response: int = Field(
-        default=256, ge=1, le=131072, description="tokens of a response, end token included"
-    )
-    truncation_side: Literal["left", "right"] = "left"
-    system: str | None = Field(default=None, description="system message put before prompts that have none")
-
-
-class Source(Settings):
-    """Where rows come from: a shipped pack, a local file, or a hub data set."""
-
-    source: str = Field(
-        min_length=1, description="'pack:starter', a JSONL, Parquet or CSV file, or a hub name"
-    )
-    format: Format = "auto"
-    split: str = "train"
-    limit: int | None = Field(default=None, ge=1)
-
-
-class DataSettings(Settings):
-    demonstrations: tuple[Source, ...] = ()
-    comparisons: tuple[Source, ...] = ()
-    prompts: tuple[Source, ...] = ()
-    evaluation: str = Field(default="pack:starter", description="a pack, or a folder with eval_*.jsonl files")
-    validation_share: float = Field(
-        default=0.08, ge=0.0, lt=0.5, description="of demonstrations, for SFT's validation"
-    )
-    referee_share: float = Field(
-        default=0.3,
-        gt=0.0,
-        lt=1.0,
-        description="of comparisons without a split: train only the judge that evaluates",
-    )
-    measure_share: float = Field(
-        default=0.2,
-        gt=0.0,
-        lt=1.0,
-        description="of comparisons without a split: measure both judges, train neither",
-    )
-
-    @model_validator(mode="after")
-    def _shares(self) -> Self:
-        if self.referee_share + self.measure_share >= 1.0:
-            raise ValueError("referee_share and measure_share leave nothing to train the reward model on")
-        return self
-
-
-class OptimSettings(Settings):
-    """AdamW (Loshchilov and Hutter 2019) with linear warm-up and a cosine or constant schedule."""
-
-    learning_rate: float = Field(default=1e-5, gt=0, le=1.0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.95, ge=0, lt=1)
-    eps: float = Field(default=1e-8, gt=0)
-    warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps")
-    schedule: Literal["cosine", "constant"] = "cosine"
-    floor: float = Field(
-        default=0.1, ge=0, le=1, description="share of the learning rate left at the end of cosine"
-    )
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    micro_batch_tokens: int = Field(
-        default=2048, ge=16, description="tokens in one forward and backward pass"
-    )
-
-
-class SftSettings(Settings):
-    optim: OptimSettings = OptimSettings(learning_rate=2e-4)
-    epochs: int = Field(default=2, ge=1, le=100)
-    batch: int = Field(default=16, ge=1, description="demonstrations an optimiser step")
-    evaluate_every: int = Field(default=10, ge=1, description="steps between validations")
-    patience: int = Field(default=3, ge=1, description="validations without improvement before it stops")
-    checkpoint_every: int = Field(default=10, ge=1)
-
-
-class SampleSettings(Settings):
-    num_prompts: int = Field(default=32, ge=1)
-    responses_per_prompt: int = Field(default=4, ge=2, le=9)
-    temperature: float = Field(default=1.0, gt=0, le=5)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    batch: int = Field(default=32, ge=1, description="sequences decoded side by side")
-
-
-class JudgeSettings(Settings):
-    """The AI judge and what it must show before its labels train anything."""
-
-    ai: bool = True
-    base: str | None = Field(default=None, description="model that judges; null: the recipe's own base")
-    min_agreement: float = Field(
-        default=0.65, ge=0.5, le=1.0, description="with people, on the measuring split"
-    )
-    measure_prompts: int = Field(default=24, ge=1)
-    criterion: str = "Which response is more helpful, harmless and honest?"
-
-
-class RewardSettings(Settings):
-    loss: Literal["bradley-terry", "plackett-luce"] = "plackett-luce"
-    start: Literal["base", "sft"] = Field(
-        default="base", description="the weights it starts from: the base model's or the SFT policy's"
-    )
-    optim: OptimSettings = OptimSettings(learning_rate=2e-4)
-    epochs: int = Field(default=1, ge=1, le=100)
-    batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
-    upper_layers: int | None = Field(
-        default=None, ge=1, description="adapters only on this many layers, from the top"
-    )
-    score_l2: float = Field(
-        default=0.001, ge=0, description="keeps scores centred: weight of the mean squared score"
-    )
-    checkpoint_every: int = Field(default=10, ge=1)
-
-    @model_validator(mode="after")
-    def _whole_adapter(self) -> Self:
-        if self.start == "sft" and self.upper_layers is not None:
-            raise ValueError("start=sft takes over the SFT adapter whole, so upper_layers must be null")
-        return self
-
-
-class PpoSettings(Settings):
-    """Proximal policy optimisation (Schulman et al. 2017; Ouyang et al. 2022, appendix C.4)."""
-
-    optim: OptimSettings = OptimSettings(learning_rate=1e-4, schedule="constant")
-    iterations: int = Field(default=20, ge=1)
-    rollouts: int = Field(default=32, ge=1, description="prompts an iteration, one response each")
-    minibatch: int = Field(default=16, ge=1, description="responses an optimiser step")
-    epochs: int = Field(default=2, ge=1, le=16, description="passes over the rollouts of an iteration")
-    temperature: float = Field(default=1.0, gt=0, le=5)
-    value_trains_trunk: bool = Field(
-        default=False, description="let the value loss reach the policy's own weights"
-    )
-    score_scale: Literal["normalised", "raw"] = "normalised"
-    objective: PpoObjective = Field(default_factory=lambda: PpoObjective())
-    checkpoint_every: int = Field(default=1, ge=1, description="iterations")
-    evaluate_every: int = Field(default=5, ge=1, description="iterations between looks at held-out prompts")
-    held_out_prompts: int = Field(default=16, ge=0)
-
-
-class PpoObjective(Settings):
-    clip: float = Field(default=0.2, gt=0, lt=1)
-    value_clip: float = Field(default=0.2, gt=0)
-    value_coefficient: float = Field(default=1.0, ge=0)
-    kl_coefficient: float = Field(default=0.1, ge=0)
-    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
-    kl_controller: Literal["fixed", "adaptive"] = "fixed"
-    kl_target: float = Field(default=6.0, gt=0, description="nats a response, for the adaptive controller")
-    kl_horizon: float = Field(default=10000.0, gt=0, description="responses, for the adaptive controller")
-    gamma: float = Field(default=1.0, gt=0, le=1)
-    gae_lambda: float = Field(default=0.95, ge=0, le=1)
-    whiten_advantages: bool = True
-    no_end_penalty: float = Field(
-        default=1.0, ge=0, description="taken off the score of a response cut at its limit"
-    )
-    truncated_importance: float = Field(
-        default=2.0, ge=1, description="cap on trainer over sampler probability"
-    )
-    max_update_kl: float | None = Field(
-        default=0.2, gt=0, description="nats a token; an iteration's updates stop above"
-    )
-
-
-class EvaluateSettings(Settings):
-    temperature: float = Field(default=0.7, ge=0, le=5)
-    batch: int = Field(default=32, ge=1)
-    limit: int | None = Field(default=None, ge=1, description="prompts of each evaluation set; null: all")
-    bootstrap: int = Field(default=2000, ge=100)
-
-
-class ReportSettings(Settings):
-    title: str = "From a pretrained model to an aligned one"
-    side_by_side: int = Field(default=20, ge=1, le=200)
+from tutelage.core.settings import (
+    DataSettings,
+    EvaluateSettings,
+    JudgeSettings,
+    ModelSettings,
+    PpoSettings,
+    ReportSettings,
+    RewardSettings,
+    SampleSettings,
+    Settings,
+    SftSettings,
+    TokenSettings,
+)
 
 
 class Recipe(Settings):
@@ -237,7 +50,6 @@ class Recipe(Settings):
     report: ReportSettings = ReportSettings()
 
 
-PpoSettings.model_rebuild()
 Recipe.model_rebuild()
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import Format
 from tutelage.core.records import Demonstration, Message, Prompt
+from tutelage.core.settings import Format
 from tutelage.data.conversations import (
     FieldProblem,
     answer_turns,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import Source
 from tutelage.core.records import Demonstration, Prompt, RaterKind
+from tutelage.core.settings import Source
 from tutelage.data.formats import ParseResult, parse_comparisons, parse_demonstrations, parse_prompts
 from tutelage.data.judged import Judged, Origin
 from tutelage.data.packs import PREFIX, load_evaluation, pack_file

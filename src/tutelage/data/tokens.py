@@ -16,8 +16,8 @@ from typing import Any
 
 from tutelage.core.errors import ContractMismatch, DataError, ModelError
 from tutelage.core.hashing import canonical_json
-from tutelage.core.recipe import TokenSettings
 from tutelage.core.records import Message
+from tutelage.core.settings import TokenSettings
 
 FILE = "token_contract.json"
 _COMPARED = {

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from tutelage.core.errors import DataError
 from tutelage.core.files import replace_text
-from tutelage.core.recipe import EvaluateSettings
 from tutelage.core.recorder import Recorder
+from tutelage.core.settings import EvaluateSettings
 from tutelage.data.packs import EvaluationSets
 from tutelage.data.tokens import TokenContract
 from tutelage.evals.capability import Choice, LogprobFunction, choose_options, read_choices, write_choices

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tutelage.core.errors import ModelError, NetworkError
-from tutelage.core.recipe import ModelSettings, TokenSettings
+from tutelage.core.settings import ModelSettings, TokenSettings
 from tutelage.data.tokens import FILE as CONTRACT_FILE
 from tutelage.data.tokens import TokenContract
 from tutelage.models import embedded

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutelage.core.recipe import LoraSettings, ModelSettings, TokenSettings
+from tutelage.core.settings import LoraSettings, ModelSettings, TokenSettings
 from tutelage.data.tokens import TokenContract, require_same
 from tutelage.models import lora
 from tutelage.models.heads import ScalarHead

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.core.errors import ModelError
-from tutelage.core.recipe import LoraSettings
+from tutelage.core.settings import LoraSettings
 from tutelage.data.tokens import TokenContract
 from tutelage.models import lora
 from tutelage.models.kernels.logprob import token_logprobs

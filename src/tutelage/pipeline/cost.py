@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from tutelage.pipeline.sources import SourceFile, Sources
 
 if TYPE_CHECKING:
-    from tutelage.core.recipe import Recipe, Source
+    from tutelage.core.recipe import Recipe
+    from tutelage.core.settings import Source
 
 TRAINED, DECODED = 2.5, 2.0
 FLOPS_CPU_CORE, FLOPS_CPU_CORE_BF16, FLOPS_GPU = 4e10, 1.2e11, 1.5e14

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import DataSettings
+from tutelage.core.settings import DataSettings
 from tutelage.data.checks import DataReport, check_data
 from tutelage.data.formats import comparison_format, demonstration_format
 from tutelage.data.load import load_comparisons, load_demonstrations, load_evaluation, load_prompts

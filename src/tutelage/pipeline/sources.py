@@ -20,7 +20,7 @@ from tutelage.data.packs import FILES, PREFIX, pack_folder
 from tutelage.data.rows import SUFFIXES
 
 if TYPE_CHECKING:
-    from tutelage.core.recipe import DataSettings
+    from tutelage.core.settings import DataSettings
 
 CACHE = ".tutelage-cache.json"
 

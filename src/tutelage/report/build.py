@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tutelage.core.files import replace_text
-from tutelage.core.recipe import Recipe, ReportSettings
+from tutelage.core.recipe import Recipe
+from tutelage.core.settings import ReportSettings
 from tutelage.report import numbers
 from tutelage.report.calibration import ai_judge, group_figures, judge_facts, reliability_figures
 from tutelage.report.curves import reward_figures, sft_figures

@@ -216,7 +216,7 @@ def _entropy_caption(lines: Lines) -> str:
 
 
 def _update_caption(recipe: Recipe) -> str:
-    limit = recipe.ppo.objective.max_update_kl
+    limit = recipe.ppo.max_update_kl
     said = "How far an iteration's updates move the policy from the one that sampled."
     return said if limit is None else f"{said} Above {limit:g} the iteration's updates stop."
 

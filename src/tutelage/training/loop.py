@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.core.errors import TrainingError
-from tutelage.core.recipe import OptimSettings
+from tutelage.core.settings import OptimSettings
 
 
 class Optimizer:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import RewardSettings
 from tutelage.core.recorder import Recorder
+from tutelage.core.settings import RewardSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.reward import RewardModel
 from tutelage.objectives.preference import bradley_terry_loss, ranking_loss

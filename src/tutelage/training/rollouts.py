@@ -15,20 +15,24 @@ from tutelage.sampling.sampler import Sample
 
 
 class FlatRollouts(NamedTuple):
-    """The response tokens of some rollouts end to end, `(M,)` each."""
+    """The response tokens of some rollouts end to end, `(M,)` each, as they were when they were sampled."""
 
     logprobs: Tensor
     values: Tensor
     advantages: Tensor
     returns: Tensor
     importance: Tensor
+    reference_logprobs: Tensor
+    weights: Tensor | None
+    """What each token weighs in the loss; None where all weigh the same."""
 
 
 @dataclass
 class Rollouts:
     """Per-token tensors are `(B, T)` on the CPU, zero where `response_mask` is False; scores are `(B,)`.
 
-    `rewards`, `advantages`, `returns` and `importance` are filled in by `estimate_advantages`.
+    `rewards`, `advantages`, `returns` and `importance` are filled in by a method's `estimate_advantages`;
+    a method without a value head leaves `returns` as they are.
     """
 
     pairs: list[Pair]
@@ -51,12 +55,22 @@ class Rollouts:
         """Prompt and response tokens together."""
         return sum(len(prompt) + len(response) for prompt, response in self.pairs)
 
-    def flat(self, members: Sequence[int], device: torch.device) -> FlatRollouts:
-        """The response tokens of `members`, end to end, in their order."""
+    def flat(
+        self, members: Sequence[int], device: torch.device, weights: Tensor | None = None
+    ) -> FlatRollouts:
+        """The response tokens of `members`, end to end, in their order; `weights` (M,) go with them."""
         index = list(members)
         mask = self.response_mask[index]
-        tensors = (self.logprobs, self.values, self.advantages, self.returns, self.importance)
-        return FlatRollouts(*(t[index][mask].to(device) for t in tensors))
+        cut = lambda t: t[index][mask].to(device)  # noqa: E731
+        return FlatRollouts(
+            logprobs=cut(self.logprobs),
+            values=cut(self.values),
+            advantages=cut(self.advantages),
+            returns=cut(self.returns),
+            importance=cut(self.importance),
+            reference_logprobs=cut(self.reference_logprobs),
+            weights=None if weights is None else weights.to(device),
+        )
 
 
 def padded(flat: Tensor, response_mask: Tensor) -> Tensor:

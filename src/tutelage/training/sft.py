@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import SftSettings
 from tutelage.core.recorder import Recorder
 from tutelage.core.records import Demonstration
+from tutelage.core.settings import SftSettings
 from tutelage.data.tokens import TokenContract
 from tutelage.models.packed import by_tokens
 from tutelage.models.scoring import Pair, joined, predictors, response_logprobs

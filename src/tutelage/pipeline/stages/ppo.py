@@ -18,7 +18,8 @@ from tutelage.pipeline.handover import ImportedData
 from tutelage.pipeline.stages.common import check_memory, open_sft
 from tutelage.sampling.local import LocalSampler
 from tutelage.training.loop import permutation
-from tutelage.training.ppo import Actors, Score, train_ppo
+from tutelage.training.online import Actors, Score
+from tutelage.training.ppo import train_ppo
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -69,6 +70,7 @@ def open_actors(context: StageContext) -> tuple[Actors, Policy]:
         value=ScalarHead(policy.trunk.width, policy.trunk.device),
         sampler=LocalSampler(policy.trunk, policy.adapter, settings.rollouts),
         score=scorer(reward, normalised=settings.score_scale == "normalised"),
+        value_trains_trunk=settings.value_trains_trunk,
     )
     return actors, policy
 

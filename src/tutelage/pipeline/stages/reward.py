@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tutelage.core.errors import DataError
-from tutelage.core.recipe import RewardSettings
+from tutelage.core.settings import RewardSettings
 from tutelage.models.reward import RewardModel
 from tutelage.models.roles import new_reward_model, open_base, reward_model_from
 from tutelage.pipeline.graph import StageContext
@@ -22,7 +22,6 @@ def run(context: StageContext) -> dict[str, Any]:
 
 def train_judge(context: StageContext, settings: RewardSettings, split: str) -> dict[str, Any]:
     """Train a reward model on one split of the comparisons and measure it on the 'measure' split."""
-    recipe = context.recipe
     data, resolved = ImportedData.read(context.inputs["data"]), Resolved.read(context.inputs["judge"])
     if not resolved.of_split(split)[1]:
         raise DataError(

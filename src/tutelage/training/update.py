@@ -1,0 +1,96 @@
+"""Updates of a policy on rollouts: several passes in minibatches, each added up a micro-batch at a time.
+
+The method's own part is a function from what the policy now makes of the tokens to a loss. Denominators
+are those of the minibatch, so losses and diagnostics of its micro-batches add up to its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from tutelage.core.settings import OnlineSettings
+from tutelage.training.loop import Optimizer, permutation, require_finite
+from tutelage.training.online import Actors, Seen, look_at, within
+from tutelage.training.rollouts import FlatRollouts, Rollouts
+
+
+@dataclass(frozen=True)
+class Step:
+    """The loss of a micro-batch, the diagnostics that add up over micro-batches, and extremes of the ratio.
+
+    The diagnostics hold `approx_kl`, nats a token, on which updates stop early.
+    """
+
+    loss: Tensor
+    sums: Mapping[str, Tensor]
+    ratio_min: Tensor
+    ratio_max: Tensor
+
+
+TokenLoss = Callable[[Seen, FlatRollouts, int], Step]
+"""(what the policy makes of the tokens now, the rollouts' tokens, tokens of the minibatch) -> loss."""
+Weigh = Callable[[Tensor], Tensor]
+"""Token weights `(B, T)` from a minibatch's response mask (`objectives.groups`)."""
+
+
+def update(
+    actors: Actors,
+    rollouts: Rollouts,
+    settings: OnlineSettings,
+    optimizer: Optimizer,
+    *,
+    iteration: int,
+    seed: int,
+    loss_of: TokenLoss,
+    weigh: Weigh | None = None,
+) -> dict[str, float]:
+    """Several passes over the rollouts in minibatches; stops early when the policy has moved too far."""
+    count = len(rollouts.samples)
+    minibatches = -(-count // settings.minibatch)
+    done: list[dict[str, float]] = []
+    for epoch in range(settings.epochs):
+        order = permutation(count, seed, (iteration + 1) * 1000 + epoch)
+        for number, start in enumerate(range(0, count, settings.minibatch)):
+            step = (iteration * settings.epochs + epoch) * minibatches + number
+            chosen = order[start : start + settings.minibatch]
+            done.append(accumulate(actors, rollouts, chosen, settings, step, loss_of, weigh))
+            done[-1]["grad_norm"], done[-1]["learning_rate"] = optimizer.step(step)
+        limit = settings.max_update_kl
+        if limit is not None and done[-1]["approx_kl"] > limit:
+            break
+    means = {key: sum(d[key] for d in done) / len(done) for key in done[0]}
+    means["ratio_max"] = max(d["ratio_max"] for d in done)
+    means["ratio_min"] = min(d["ratio_min"] for d in done)
+    return means | {"updates": float(len(done)), "approx_kl_last": done[-1]["approx_kl"]}
+
+
+def accumulate(
+    actors: Actors,
+    rollouts: Rollouts,
+    chosen: Sequence[int],
+    settings: OnlineSettings,
+    step: int,
+    loss_of: TokenLoss,
+    weigh: Weigh | None = None,
+) -> dict[str, float]:
+    """Add the gradient of one minibatch, a micro-batch at a time; returns its diagnostics."""
+    mask = rollouts.response_mask[list(chosen)]
+    num_tokens = int(mask.sum())
+    weights = None if weigh is None else weigh(mask)
+    sums: dict[str, float] = {}
+    extremes: list[tuple[float, float]] = []
+    with actors.policy.using(actors.adapter):
+        for group in within([rollouts.pairs[i] for i in chosen], settings.optim.micro_batch_tokens):
+            members = [chosen[i] for i in group]
+            seen = look_at(actors, [rollouts.pairs[i] for i in members], settings)
+            flat = None if weights is None else weights[group][mask[group]]
+            made = loss_of(seen, rollouts.flat(members, actors.policy.device, flat), num_tokens)
+            require_finite(made.loss, "policy", step)
+            made.loss.backward()
+            for key, number in {**made.sums, "entropy": seen.entropy.sum() / num_tokens}.items():
+                sums[key] = sums.get(key, 0.0) + float(number.detach())
+            extremes.append((float(made.ratio_min), float(made.ratio_max)))
+    return sums | {"ratio_min": min(e[0] for e in extremes), "ratio_max": max(e[1] for e in extremes)}
