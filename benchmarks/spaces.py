@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,23 +95,28 @@ def actors_for(space: Space, seed: int) -> Actors:
 
 def settings_for(space: Space, iterations: int, rollouts: int, rate: float) -> PpoSettings:
     """PPO as shipped, with full batches and a rate that goes to zero, so that it settles."""
+    objective = {"kl_coefficient": space.beta, "no_end_penalty": 0.0, "value_clip": 10.0}
     return PpoSettings.model_validate(
-        {
-            "iterations": iterations,
-            "rollouts": rollouts,
-            "minibatch": rollouts,
-            "epochs": 4,
-            "checkpoint_every": 10**6,
-            "optim": {
-                "learning_rate": rate,
-                "schedule": "cosine",
-                "floor": 0.0,
-                "warmup": 0.0,
-                "micro_batch_tokens": 10**6,
-            },
-            "objective": {"kl_coefficient": space.beta, "no_end_penalty": 0.0, "value_clip": 10.0},
-        }
+        {**settling(iterations, rollouts, rate), "epochs": 4, "objective": objective}
     )
+
+
+def settling(iterations: int, rollouts: int, rate: float) -> dict[str, Any]:
+    """Settings of any online method: full batches, and a rate that goes to zero."""
+    optim = {
+        "learning_rate": rate,
+        "schedule": "cosine",
+        "floor": 0.0,
+        "warmup": 0.0,
+        "micro_batch_tokens": 10**6,
+    }
+    return {
+        "iterations": iterations,
+        "rollouts": rollouts,
+        "minibatch": rollouts,
+        "checkpoint_every": 10**6,
+        "optim": optim,
+    }
 
 
 def distribution(trunk: Trunk, space: Space) -> Tensor:
@@ -121,6 +127,22 @@ def distribution(trunk: Trunk, space: Space) -> Tensor:
 def optimum(reference_logprobs: Tensor, space: Space) -> Tensor:
     """log pi* over all responses: pi_ref exp(r / beta) / Z."""
     return (reference_logprobs + space.rewards.flatten() / space.beta).log_softmax(0)
+
+
+def covering_optimum(reference_logprobs: Tensor, space: Space, beta: float) -> Tensor:
+    """log of the policy that maximises E[r] - beta KL(pi_ref || pi): pi = beta pi_ref / (lambda - r).
+
+    Setting the gradient to zero under sum pi = 1 gives r - lambda + beta pi_ref / pi = 0; lambda above all
+    rewards is the number for which the probabilities sum to 1, found by halving an interval.
+    """
+    reference, rewards = reference_logprobs.double().exp(), space.rewards.flatten().double()
+    low, high = float(rewards.max()), float(rewards.max()) + beta  # at high the sum is at most 1
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (
+            (middle, high) if float((beta * reference / (middle - rewards)).sum()) > 1 else (low, middle)
+        )
+    return (beta * reference / (high - rewards)).log().log_softmax(0).float()
 
 
 def kl_divergence(p_log: Tensor, q_log: Tensor) -> float:

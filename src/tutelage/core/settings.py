@@ -183,18 +183,76 @@ class PpoSettings(OnlineSettings):
     objective: PpoObjective = Field(default_factory=lambda: PpoObjective())
 
 
-class PpoObjective(Settings):
+class RewardObjective(Settings):
+    """How a score becomes a reward: the KL penalty, and what else is taken off."""
+
     clip: float = Field(default=0.2, gt=0, lt=1)
-    value_clip: float = Field(default=0.2, gt=0)
-    value_coefficient: float = Field(default=1.0, ge=0)
     kl_coefficient: float = Field(default=0.1, ge=0)
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     kl_controller: Literal["fixed", "adaptive"] = "fixed"
     kl_target: float = Field(default=6.0, gt=0, description="nats a response, for the adaptive controller")
     kl_horizon: float = Field(default=10000.0, gt=0, description="responses, for the adaptive controller")
+    no_end_penalty: float = Field(
+        default=1.0, ge=0, description="taken off the score of a response cut at its limit"
+    )
+    truncated_importance: float = Field(
+        default=2.0, ge=1, description="cap on trainer over sampler probability"
+    )
+
+
+class PpoObjective(RewardObjective):
+    value_clip: float = Field(default=0.2, gt=0)
+    value_coefficient: float = Field(default=1.0, ge=0)
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     whiten_advantages: bool = True
+
+
+class GroupSettings(OnlineSettings):
+    """What methods share that compare several responses to one prompt."""
+
+    responses_per_prompt: int = Field(default=4, ge=2, le=64)
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        if self.rollouts % self.responses_per_prompt:
+            raise ValueError("rollouts must be a multiple of responses_per_prompt")
+        return self
+
+
+class RlooSettings(GroupSettings):
+    """REINFORCE with a leave-one-out baseline (Ahmadian et al. 2024)."""
+
+    epochs: int = Field(default=1, ge=1, le=16, description="passes over the rollouts of an iteration")
+    objective: RewardObjective = RewardObjective(kl_coefficient=0.05)
+
+
+class GrpoSettings(GroupSettings):
+    """Group relative policy optimisation (Shao et al. 2024), with the corrections of Dr. GRPO and DAPO."""
+
+    responses_per_prompt: int = Field(default=8, ge=2, le=64)
+    objective: GrpoObjective = Field(default_factory=lambda: GrpoObjective())
+
+
+class GrpoObjective(Settings):
+    advantages: Literal["normalised", "centred"] = Field(
+        default="centred", description="normalised: over the group's deviation, as first published"
+    )
+    weights: Literal["token", "response", "constant"] = Field(
+        default="constant", description="what a token weighs: DAPO's, the first published, Dr. GRPO's way"
+    )
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    clip_high: float | None = Field(default=None, gt=0, description="upper clip; null: as clip (DAPO: 0.28)")
+    kl_coefficient: float = Field(default=0.04, ge=0)
+    kl_estimator: Literal["k2", "k3"] = Field(
+        default="k3", description="as a loss; k2 has the gradient of KL(policy || reference)"
+    )
+    drop_uninformative: bool = Field(
+        default=False, description="leave out prompts whose responses all score the same"
+    )
+    overlong_buffer: int | None = Field(
+        default=None, ge=1, description="tokens before the limit over which a penalty grows to 1 (DAPO)"
+    )
     no_end_penalty: float = Field(
         default=1.0, ge=0, description="taken off the score of a response cut at its limit"
     )
@@ -216,3 +274,4 @@ class ReportSettings(Settings):
 
 
 PpoSettings.model_rebuild()
+GrpoSettings.model_rebuild()

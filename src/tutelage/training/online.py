@@ -6,8 +6,9 @@ PPO, RLOO and GRPO differ in how they make advantages and in their loss; the res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,16 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import OnlineSettings
+from tutelage.core.settings import OnlineSettings, RewardObjective
 from tutelage.models.heads import ScalarHead
 from tutelage.models.packed import by_tokens
 from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives import kl as kls
+from tutelage.objectives.policy import truncated_importance_weights
+from tutelage.objectives.shaping import shape_rewards
 from tutelage.sampling.sampler import Sampler, SamplingSettings
 from tutelage.training.loop import Optimizer, derived_seed, permutation
 from tutelage.training.resume import load_checkpoint, save_checkpoint
-from tutelage.training.rollouts import Rollouts, padded
+from tutelage.training.rollouts import Rollouts, padded, write_rollouts
 from tutelage.training.sft import trainable
 
 ESTIMATORS = {"k1": kls.kl_k1, "k2": kls.kl_k2, "k3": kls.kl_k3}
@@ -128,6 +131,22 @@ def look_at(actors: Actors, pairs: Sequence[Pair], settings: OnlineSettings) -> 
     return Seen(logprobs, entropy, actors.value(seen_by_value))
 
 
+def shape(rollouts: Rollouts, objective: RewardObjective, coefficient: float) -> None:
+    """Fill in rewards a token (the score at the end, the KL penalty at each) and importance weights."""
+    mask = rollouts.response_mask
+    rollouts.rewards = shape_rewards(
+        rollouts.scores,
+        ESTIMATORS[objective.kl_estimator](rollouts.logprobs, rollouts.reference_logprobs),
+        mask,
+        rollouts.finished,
+        kl_coefficient=coefficient,
+        no_end_penalty=objective.no_end_penalty,
+    )
+    rollouts.importance = truncated_importance_weights(
+        rollouts.logprobs, rollouts.sampler_logprobs, mask, objective.truncated_importance
+    )
+
+
 def summarise(rollouts: Rollouts, coefficient: float) -> dict[str, float]:
     """What a practitioner wants to know of the rollouts; `docs/metrics.md` defines each."""
     mask, per = rollouts.response_mask, len(rollouts.samples)
@@ -162,32 +181,75 @@ def look(
     }
 
 
-def due(settings: OnlineSettings, iteration: int) -> bool:
-    """Whether held-out prompts are looked at after this many iterations."""
-    return iteration % settings.evaluate_every == 0 or iteration == settings.iterations
+@dataclass
+class Run:
+    """A run as it stands: what a checkpoint brings back, what it is made with, and where it is told."""
+
+    actors: Actors
+    held_out: Sequence[Sequence[int]]
+    settings: OnlineSettings
+    folder: Path
+    recorder: Recorder
+    seed: int
+    optimizer: Optimizer
+    controller: Controller
+    iteration: int = 0
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    began: float = field(default_factory=time.perf_counter)
+
+
+def begin(
+    actors: Actors,
+    held_out: Sequence[Sequence[int]],
+    settings: OnlineSettings,
+    controller: Controller,
+    *,
+    folder: Path,
+    recorder: Recorder,
+    seed: int,
+) -> Run:
+    """A run from its start, or from the checkpoint in `folder` if there is one."""
+    minibatches = -(-settings.rollouts // settings.minibatch)
+    steps = settings.iterations * settings.epochs * minibatches
+    optimizer = Optimizer(actors.parameters(), settings.optim, steps)
+    run = Run(actors, held_out, settings, folder, recorder, seed, optimizer, controller)
+    saved = load_checkpoint(folder)
+    recorder.rewind(int(saved["iteration"]) if saved else -1)
+    if saved is not None:
+        optimizer.restore(saved["optimizer"])
+        run.controller = type(controller).from_state(saved["controller"])
+        run.iteration, run.metrics = int(saved["iteration"]), dict(saved["metrics"])
+    return run
+
+
+def finish(run: Run, rollouts: Rollouts, updated: Mapping[str, float]) -> None:
+    """The end of an iteration: steer the KL coefficient, look at held-out prompts, record, and checkpoint."""
+    settings = run.settings
+    metrics = {**summarise(rollouts, run.controller.coefficient), **updated}
+    run.controller.update(metrics["kl_k1"], len(rollouts.samples))
+    run.iteration += 1
+    metrics["tokens_per_second"] = rollouts.num_tokens / (time.perf_counter() - run.began)
+    last = run.iteration == settings.iterations
+    if run.held_out and (last or run.iteration % settings.evaluate_every == 0):
+        metrics |= look(run.actors, run.held_out, settings, run.seed)
+    run.metrics = metrics
+    run.recorder.log(run.iteration, **metrics)
+    write_rollouts(run.folder, run.iteration, rollouts)
+    if run.iteration % settings.checkpoint_every == 0:
+        state = {"optimizer": run.optimizer.state(), "controller": run.controller.state()}
+        save_checkpoint(run.folder, {**state, "iteration": run.iteration, "metrics": metrics})
+    note = f"reward {metrics['reward_mean']:+.2f}  KL {metrics['kl_k1']:.2f}"
+    run.recorder.progress(run.iteration, settings.iterations, rollouts.num_tokens, note=note)
+    run.began = time.perf_counter()
+
+
+def make_controller(objective: RewardObjective) -> Controller:
+    """The controller of the KL coefficient that the recipe names."""
+    if objective.kl_controller == "fixed":
+        return kls.FixedKl(objective.kl_coefficient)
+    return kls.AdaptiveKl(objective.kl_coefficient, target=objective.kl_target, horizon=objective.kl_horizon)
 
 
 def within(pairs: Sequence[Pair], budget: int) -> list[list[int]]:
     """Indices of pairs in groups of at most `budget` tokens."""
     return list(by_tokens([len(p) + len(r) for p, r in pairs], budget))
-
-
-def keep(
-    folder: Path, optimizer: Optimizer, controller: Controller, iteration: int, metrics: dict[str, float]
-) -> None:
-    """Write a checkpoint after `iteration` iterations."""
-    state = {"optimizer": optimizer.state(), "controller": controller.state()}
-    save_checkpoint(folder, {**state, "iteration": iteration, "metrics": metrics})
-
-
-def go_on(
-    folder: Path, optimizer: Optimizer, controller: Controller, recorder: Recorder
-) -> tuple[int, dict[str, float], Controller]:
-    """Iterations done, their last metrics and the controller, from the checkpoint if there is one."""
-    saved = load_checkpoint(folder)
-    recorder.rewind(int(saved["iteration"]) if saved else -1)
-    if saved is None:
-        return 0, {}, controller
-    optimizer.restore(saved["optimizer"])
-    kept = type(controller).from_state(saved["controller"])
-    return int(saved["iteration"]), dict(saved["metrics"]), kept

@@ -32,7 +32,8 @@ class Rollouts:
     """Per-token tensors are `(B, T)` on the CPU, zero where `response_mask` is False; scores are `(B,)`.
 
     `rewards`, `advantages`, `returns` and `importance` are filled in by a method's `estimate_advantages`;
-    a method without a value head leaves `returns` as they are.
+    a method without a value head leaves `returns` at zero. `members` are the places of the rollouts that
+    are learnt from, all of them unless a method leaves some out.
     """
 
     pairs: list[Pair]
@@ -49,6 +50,10 @@ class Rollouts:
     advantages: Tensor = field(default_factory=lambda: torch.zeros(0))
     returns: Tensor = field(default_factory=lambda: torch.zeros(0))
     importance: Tensor = field(default_factory=lambda: torch.zeros(0))
+    members: list[int] = field(default_factory=list[int])
+
+    def __post_init__(self) -> None:
+        self.members = self.members or list(range(len(self.samples)))
 
     @property
     def num_tokens(self) -> int:

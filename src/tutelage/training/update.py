@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tutelage.core.settings import OnlineSettings
-from tutelage.training.loop import Optimizer, permutation, require_finite
-from tutelage.training.online import Actors, Seen, look_at, within
+from tutelage.objectives.policy import PpoPolicyLoss
+from tutelage.training.loop import permutation, require_finite
+from tutelage.training.online import Actors, Run, Seen, look_at, within
 from tutelage.training.rollouts import FlatRollouts, Rollouts
 
 
@@ -36,28 +37,29 @@ Weigh = Callable[[Tensor], Tensor]
 """Token weights `(B, T)` from a minibatch's response mask (`objectives.groups`)."""
 
 
-def update(
-    actors: Actors,
-    rollouts: Rollouts,
-    settings: OnlineSettings,
-    optimizer: Optimizer,
-    *,
-    iteration: int,
-    seed: int,
-    loss_of: TokenLoss,
-    weigh: Weigh | None = None,
-) -> dict[str, float]:
+def policy_sums(policy: PpoPolicyLoss) -> dict[str, Tensor]:
+    """The diagnostics of a policy loss that add up over micro-batches."""
+    return {
+        "policy_loss": policy.loss,
+        "clip_fraction": policy.clip_fraction,
+        "approx_kl": policy.approx_kl,
+        "ratio_mean": policy.ratio_mean,
+    }
+
+
+def update(run: Run, rollouts: Rollouts, loss_of: TokenLoss, weigh: Weigh | None = None) -> dict[str, float]:
     """Several passes over the rollouts in minibatches; stops early when the policy has moved too far."""
-    count = len(rollouts.samples)
+    settings, count = run.settings, len(rollouts.members)
     minibatches = -(-count // settings.minibatch)
     done: list[dict[str, float]] = []
     for epoch in range(settings.epochs):
-        order = permutation(count, seed, (iteration + 1) * 1000 + epoch)
+        turn = (run.iteration + 1) * 1000 + epoch
+        order = [rollouts.members[i] for i in permutation(count, run.seed, turn)]
         for number, start in enumerate(range(0, count, settings.minibatch)):
-            step = (iteration * settings.epochs + epoch) * minibatches + number
+            step = (run.iteration * settings.epochs + epoch) * minibatches + number
             chosen = order[start : start + settings.minibatch]
-            done.append(accumulate(actors, rollouts, chosen, settings, step, loss_of, weigh))
-            done[-1]["grad_norm"], done[-1]["learning_rate"] = optimizer.step(step)
+            done.append(accumulate(run.actors, rollouts, chosen, settings, step, loss_of, weigh))
+            done[-1]["grad_norm"], done[-1]["learning_rate"] = run.optimizer.step(step)
         limit = settings.max_update_kl
         if limit is not None and done[-1]["approx_kl"] > limit:
             break
