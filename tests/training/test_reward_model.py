@@ -94,7 +94,7 @@ def test_micro_batches_and_prompts_add_up(tiny_folder: Path) -> None:
         with torch.no_grad():
             model.head.weight.normal_(generator=torch.Generator().manual_seed(1))
         settings = SETTINGS.model_copy(update={"optim": OptimSettings(micro_batch_tokens=budget)})
-        loss, _ = accumulate(model, examples(model, 6), settings, 0)
+        loss = accumulate(model, examples(model, 6), settings, 0)["loss"]
         losses.append(loss)
         gradients.append([p.grad.clone() for p in reward_parameters(model) if p.grad is not None])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)

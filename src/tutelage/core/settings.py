@@ -261,6 +261,24 @@ class GrpoObjective(Settings):
     )
 
 
+class DirectSettings(Settings):
+    """Learning from comparisons without a reward model: DPO and its relatives, KTO."""
+
+    loss: Literal["dpo", "plackett-luce", "ipo", "robust", "kto"] = "dpo"
+    beta: float = Field(default=0.1, gt=0, description="weight of the KL to the reference")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=0.5, description="share of labels taken to be wrong (conservative DPO)"
+    )
+    flip_rate: float = Field(default=0.1, ge=0, lt=0.5, description="known share of wrong labels, for robust")
+    length_normalised: bool = Field(default=False, description="log-probabilities a token, not a response")
+    desirable_weight: float = Field(default=1.0, gt=0, description="of chosen responses, for kto")
+    undesirable_weight: float = Field(default=1.0, gt=0, description="of rejected responses, for kto")
+    optim: OptimSettings = OptimSettings(learning_rate=5e-5)
+    epochs: int = Field(default=1, ge=1, le=100)
+    batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
+    checkpoint_every: int = Field(default=10, ge=1)
+
+
 class EvaluateSettings(Settings):
     temperature: float = Field(default=0.7, ge=0, le=5)
     batch: int = Field(default=32, ge=1)

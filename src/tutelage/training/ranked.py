@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
 
 from tutelage.core.errors import DataError
 from tutelage.core.records import Comparison, Prompt, Ranking, Response
 from tutelage.data.tokens import TokenContract
 from tutelage.models.scoring import Pair
+
+
+class LabelledPairs(NamedTuple):
+    """Pairs of one prompt's responses, `(N,)` each: places, and how far the label and the raters go."""
+
+    better: Tensor
+    worse: Tensor
+    preference: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -31,10 +44,30 @@ class RankedExample:
     def sequences(self) -> list[Pair]:
         return [(self.prompt, response) for response in self.responses]
 
+    def labelled(self, device: torch.device) -> LabelledPairs:
+        """The pairs as tensors."""
+        better, worse, preference, weight = zip(*self.pairs, strict=True)
+        return LabelledPairs(
+            torch.tensor(better, device=device),
+            torch.tensor(worse, device=device),
+            torch.tensor(preference, device=device),
+            torch.tensor(weight, device=device),
+        )
+
     @property
     def tokens(self) -> int:
         """Tokens of one forward pass: the responses share their prompt."""
         return len(self.prompt) + sum(len(r) for r in self.responses)
+
+
+def pairs_won(scores: Tensor, example: RankedExample) -> tuple[float, float]:
+    """On how many pairs that are no tie the better response has the higher of `scores` `(K,)`; how many there are.
+
+    Equal scores count half.
+    """
+    strict = [(i, j) for i, j, preference, _ in example.pairs if preference > 0.5]
+    won = sum(float(scores[i] > scores[j]) + 0.5 * float(scores[i] == scores[j]) for i, j in strict)
+    return won, float(len(strict))
 
 
 def ranked_examples(

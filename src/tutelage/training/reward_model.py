@@ -7,7 +7,6 @@ batch element (Ouyang et al. 2022, section 3.4). `training/measure.py` says how 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from tutelage.core.settings import RewardSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.reward import RewardModel
 from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
-from tutelage.training.loop import Optimizer, plan_batches, require_finite
+from tutelage.training.epochs import train_epochs
+from tutelage.training.loop import plan_batches, require_finite
 from tutelage.training.measure import measure, pair_accuracy, scored
-from tutelage.training.ranked import RankedExample
-from tutelage.training.resume import load_checkpoint, save_checkpoint
+from tutelage.training.ranked import RankedExample, pairs_won
 
 
 def train_reward_model(
@@ -40,29 +39,15 @@ def train_reward_model(
     """Train `model` in place, calibrate it on `held_out`, and return what was measured there."""
     if not train:
         raise DataError("there are no comparisons to train on: name some under data.comparisons")
-    parameters = reward_parameters(model)
-    plan = plan_batches(len(train), settings.batch, settings.epochs, seed)
-    optimizer = Optimizer(parameters, settings.optim, len(plan))
-    saved = load_checkpoint(folder)
-    step = 0
-    if saved is not None:
-        optimizer.restore(saved["optimizer"])
-        step = int(saved["step"])
-    recorder.rewind(step if saved else -1)
-    while step < len(plan):
-        started = time.perf_counter()
-        batch = [train[i] for i in plan[step]]
-        loss, accuracy = accumulate(model, batch, settings, step)
-        norm, rate = optimizer.step(step)
-        step += 1
-        tokens = sum(example.tokens for example in batch)
-        speed = tokens / (time.perf_counter() - started)
-        recorder.log(
-            step, loss=loss, accuracy=accuracy, learning_rate=rate, grad_norm=norm, tokens_per_second=speed
-        )
-        if step % settings.checkpoint_every == 0:
-            save_checkpoint(folder, {"optimizer": optimizer.state(), "step": step})
-        recorder.progress(step, len(plan), tokens, note=f"loss {loss:.3f}")
+    train_epochs(
+        reward_parameters(model),
+        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        lambda chosen, step: accumulate(model, [train[i] for i in chosen], settings, step),
+        settings.optim,
+        folder=folder,
+        recorder=recorder,
+        checkpoint_every=settings.checkpoint_every,
+    )
     return calibrate(model, train, held_out)
 
 
@@ -92,8 +77,8 @@ def reward_parameters(model: RewardModel) -> list[nn.Parameter]:
 
 def accumulate(
     model: RewardModel, batch: Sequence[RankedExample], settings: RewardSettings, step: int
-) -> tuple[float, float]:
-    """Add the gradient of the batch's mean loss over prompts; returns the loss and the pair accuracy."""
+) -> dict[str, float]:
+    """Add the gradient of the batch's mean loss over prompts; returns loss, pair accuracy and tokens."""
     total, right, pairs = 0.0, 0.0, 0.0
     for group in by_tokens([example.tokens for example in batch], settings.optim.micro_batch_tokens):
         examples = [batch[i] for i in group]
@@ -105,9 +90,10 @@ def accumulate(
         loss.backward()
         total += float(loss.detach())
         for s, e in zip(scores, examples, strict=True):
-            won, counted = _won(s.detach(), e)
+            won, counted = pairs_won(s.detach(), e)
             right, pairs = right + won, pairs + counted
-    return total, right / pairs if pairs else float("nan")
+    tokens = float(sum(example.tokens for example in batch))
+    return {"loss": total, "accuracy": right / pairs if pairs else float("nan"), "tokens": tokens}
 
 
 def prompt_loss(scores: Tensor, example: RankedExample, settings: RewardSettings) -> Tensor:
@@ -115,15 +101,7 @@ def prompt_loss(scores: Tensor, example: RankedExample, settings: RewardSettings
     if settings.loss == "plackett-luce" and example.rankings:
         loss = ranking_loss([(scores, *ranked) for ranked in example.rankings], settings.loss).loss
     else:
-        better = torch.tensor([p[0] for p in example.pairs], device=scores.device)
-        worse = torch.tensor([p[1] for p in example.pairs], device=scores.device)
-        preference = scores.new_tensor([p[2] for p in example.pairs])
-        weight = scores.new_tensor([p[3] for p in example.pairs])
-        loss = bradley_terry_loss(scores[better], scores[worse], preference=preference, weight=weight).loss
+        pairs = example.labelled(scores.device)
+        better, worse = scores[pairs.better], scores[pairs.worse]
+        loss = bradley_terry_loss(better, worse, preference=pairs.preference, weight=pairs.weight).loss
     return loss + settings.score_l2 * scores.square().mean()
-
-
-def _won(scores: Tensor, example: RankedExample) -> tuple[float, float]:
-    strict = [(i, j) for i, j, preference, _ in example.pairs if preference > 0.5]
-    won = sum(float(scores[i] > scores[j]) + 0.5 * float(scores[i] == scores[j]) for i, j in strict)
-    return won, float(len(strict))

@@ -1,0 +1,69 @@
+"""Learning from comparisons without a reward model: what DPO and KTO share.
+
+A policy is trained against a reference that does not move, so the reference's log-probabilities are
+computed once, before training. All responses to a prompt share its computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tutelage.core.settings import DirectSettings
+from tutelage.models.packed import by_tokens
+from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
+from tutelage.models.trunk import Trunk
+from tutelage.objectives.direct import length_normalised
+from tutelage.training.ranked import RankedExample, pairs_won
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Who learns and from whom it must not stray: one trunk with two adapters, or two trunks."""
+
+    policy: Trunk
+    adapter: str | None
+    reference: Trunk
+    reference_adapter: str | None
+
+
+def reference_sums(learner: Learner, examples: Sequence[RankedExample], normalised: bool) -> list[Tensor]:
+    """The reference's log-probability of each response, one tensor `(K,)` on the CPU an example, in nats."""
+    with learner.reference.using(learner.reference_adapter):
+        found = response_logprobs(learner.reference, [pair for e in examples for pair in e.sequences])
+    lengths = torch.tensor([len(x) for x in found])
+    sums = torch.stack([x.double().sum() for x in found]).float()
+    sums = length_normalised(sums, lengths) if normalised else sums
+    return list(sums.split([len(e.responses) for e in examples]))
+
+
+def policy_sums(learner: Learner, pairs: Sequence[Pair], normalised: bool) -> Tensor:
+    """The policy's log-probability `(N,)` of each response, with its gradient, in one forward pass, in nats."""
+    trunk = learner.policy
+    rows, targets = predictors(pairs, trunk.device)
+    hidden = trunk.hidden(joined(pairs, trunk.device))[rows]
+    logprobs, _ = trunk.token_logprobs(hidden, targets)
+    lengths = torch.tensor([len(response) for _, response in pairs], device=trunk.device)
+    owner = torch.repeat_interleave(torch.arange(len(pairs), device=trunk.device), lengths)
+    sums = torch.zeros(len(pairs), device=trunk.device).index_add(0, owner, logprobs)
+    return length_normalised(sums, lengths) if normalised else sums
+
+
+def micro_batches(examples: Sequence[RankedExample], budget: int) -> list[list[int]]:
+    """Indices of examples in groups of at most `budget` tokens."""
+    return list(by_tokens([example.tokens for example in examples], budget))
+
+
+def accuracy(learner: Learner, examples: Sequence[RankedExample], settings: DirectSettings) -> float:
+    """Share of comparisons whose better response has the higher implicit reward; NaN where there are none."""
+    if not examples:
+        return float("nan")
+    reference = reference_sums(learner, examples, settings.length_normalised)
+    policy = Learner(learner.policy, learner.adapter, learner.policy, learner.adapter)
+    mine = reference_sums(policy, examples, settings.length_normalised)
+    counts = [pairs_won(p - r, e) for p, r, e in zip(mine, reference, examples, strict=True)]
+    total = sum(counted for _, counted in counts)
+    return sum(won for won, _ in counts) / total if total else float("nan")

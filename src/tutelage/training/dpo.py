@@ -1,0 +1,127 @@
+"""Direct preference optimisation: the reward model's loss on the policy's own implicit rewards.
+
+Takes ranked examples; leaves the policy in place. The implicit reward of a response is
+beta (log pi - log pi_ref) (Rafailov et al. 2023), and what is done with it is what a reward model does:
+Bradley-Terry on pairs with soft labels and weights, or Plackett-Luce on whole rankings (their appendix
+A.3); IPO (Azar et al. 2023) and robust DPO (Chowdhury et al. 2024) on pairs. A prompt weighs as one unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tutelage.core.errors import DataError
+from tutelage.core.recorder import Recorder
+from tutelage.core.settings import DirectSettings
+from tutelage.objectives.direct import DirectLoss, implicit_reward, ipo_loss, robust_dpo_loss
+from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
+from tutelage.training.direct import Learner, accuracy, micro_batches, policy_sums, reference_sums
+from tutelage.training.epochs import train_epochs
+from tutelage.training.loop import plan_batches, require_finite
+from tutelage.training.ranked import LabelledPairs, RankedExample, pairs_won
+from tutelage.training.sft import trainable
+
+
+def train_dpo(
+    learner: Learner,
+    train: Sequence[RankedExample],
+    held_out: Sequence[RankedExample],
+    settings: DirectSettings,
+    *,
+    folder: Path,
+    recorder: Recorder,
+    seed: int,
+) -> dict[str, float]:
+    """Train the policy in place. Returns how it orders held-out comparisons by its implicit reward."""
+    if not train:
+        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    reference = reference_sums(learner, train, settings.length_normalised)
+    train_epochs(
+        trainable(learner.policy, learner.adapter),
+        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        lambda chosen, step: accumulate(
+            learner, [train[i] for i in chosen], [reference[i] for i in chosen], settings, step
+        ),
+        settings.optim,
+        folder=folder,
+        recorder=recorder,
+        checkpoint_every=settings.checkpoint_every,
+    )
+    return {
+        "held_out_accuracy": accuracy(learner, held_out, settings),
+        "comparisons": float(sum(len(example.pairs) for example in train)),
+    }
+
+
+def accumulate(
+    learner: Learner,
+    batch: Sequence[RankedExample],
+    reference: Sequence[Tensor],
+    settings: DirectSettings,
+    step: int,
+) -> dict[str, float]:
+    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, rewards and tokens."""
+    device = learner.policy.device
+    seen = {"loss": 0.0, "implicit_reward": 0.0}
+    right, pairs = 0.0, 0.0
+    with learner.policy.using(learner.adapter):
+        for group in micro_batches(batch, settings.optim.micro_batch_tokens):
+            examples = [batch[i] for i in group]
+            sequences = [pair for example in examples for pair in example.sequences]
+            together = policy_sums(learner, sequences, settings.length_normalised)
+            sums = together.split([len(example.responses) for example in examples])
+            held = [reference[i].to(device) for i in group]
+            losses = [prompt_loss(*each, settings) for each in zip(sums, held, examples, strict=True)]
+            loss = torch.stack(losses).sum() / len(batch)
+            require_finite(loss, "DPO", step)
+            loss.backward()
+            seen["loss"] += float(loss.detach())
+            for mine, theirs, example in zip(sums, held, examples, strict=True):
+                reward = implicit_reward(mine.detach(), theirs, settings.beta)
+                seen["implicit_reward"] += float(reward.mean()) / len(batch)
+                won, counted = pairs_won(reward, example)
+                right, pairs = right + won, pairs + counted
+    tokens = float(sum(example.tokens for example in batch))
+    return {**seen, "accuracy": right / pairs if pairs else float("nan"), "tokens": tokens}
+
+
+def prompt_loss(
+    policy: Tensor, reference: Tensor, example: RankedExample, settings: DirectSettings
+) -> Tensor:
+    """The loss of one prompt from both log-probabilities `(K,)` of its responses."""
+    if settings.loss == "plackett-luce" and example.rankings:
+        rewards = implicit_reward(policy, reference, settings.beta)
+        return ranking_loss([(rewards, *ranked) for ranked in example.rankings], "plackett-luce").loss
+    pairs = example.labelled(policy.device)
+    if settings.loss == "ipo":
+        return _both_ways(ipo_loss, policy, reference, pairs, beta=settings.beta)
+    if settings.loss == "robust":
+        both = {"beta": settings.beta, "flip_rate": settings.flip_rate}
+        return _both_ways(robust_dpo_loss, policy, reference, pairs, **both)
+    rewards = implicit_reward(policy, reference, settings.beta)
+    e = settings.label_smoothing
+    label = pairs.preference * (1.0 - e) + (1.0 - pairs.preference) * e
+    return bradley_terry_loss(rewards[pairs.better], rewards[pairs.worse], label, pairs.weight).loss
+
+
+def _both_ways(
+    loss: Callable[..., DirectLoss],
+    policy: Tensor,
+    reference: Tensor,
+    pairs: LabelledPairs,
+    **settings: float,
+) -> Tensor:
+    """A loss that knows no soft labels, of each pair as it is and turned round, by what its label says."""
+    a, b, total = pairs.better, pairs.worse, pairs.weight.sum()
+    agree, differ = pairs.weight * pairs.preference, pairs.weight * (1.0 - pairs.preference)
+    as_is = loss(
+        policy[a], policy[b], reference[a], reference[b], weight=agree, total_weight=total, **settings
+    )
+    turned = loss(
+        policy[b], policy[a], reference[b], reference[a], weight=differ, total_weight=total, **settings
+    )
+    return as_is.loss + turned.loss

@@ -1,0 +1,119 @@
+"""Kahneman-Tversky optimisation: learn from single labels, good or bad, without pairs.
+
+Takes ranked examples; leaves the policy in place. A response counts as desirable by the weight of the
+comparisons that it won, and as undesirable by that of those it lost (Ethayarajh et al. 2024 split
+preference pairs so too). The reference point of a step is taken over its whole batch, with each response
+under the next prompt. A prompt weighs as one unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tutelage.core.errors import DataError
+from tutelage.core.recorder import Recorder
+from tutelage.core.settings import DirectSettings
+from tutelage.models.scoring import Pair, response_logprobs
+from tutelage.objectives.direct import kto_loss, kto_reference_point
+from tutelage.training.direct import Learner, accuracy, micro_batches, policy_sums, reference_sums
+from tutelage.training.epochs import train_epochs
+from tutelage.training.loop import plan_batches, require_finite
+from tutelage.training.ranked import RankedExample
+from tutelage.training.sft import trainable
+
+
+def train_kto(
+    learner: Learner,
+    train: Sequence[RankedExample],
+    held_out: Sequence[RankedExample],
+    settings: DirectSettings,
+    *,
+    folder: Path,
+    recorder: Recorder,
+    seed: int,
+) -> dict[str, float]:
+    """Train the policy in place. Returns how it orders held-out comparisons by its implicit reward."""
+    if not train:
+        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    reference = reference_sums(learner, train, settings.length_normalised)
+    train_epochs(
+        trainable(learner.policy, learner.adapter),
+        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        lambda chosen, step: accumulate(
+            learner, [train[i] for i in chosen], [reference[i] for i in chosen], settings, step
+        ),
+        settings.optim,
+        folder=folder,
+        recorder=recorder,
+        checkpoint_every=settings.checkpoint_every,
+    )
+    comparisons = float(sum(len(example.pairs) for example in train))
+    return {"held_out_accuracy": accuracy(learner, held_out, settings), "comparisons": comparisons}
+
+
+def accumulate(
+    learner: Learner,
+    batch: Sequence[RankedExample],
+    reference: Sequence[Tensor],
+    settings: DirectSettings,
+    step: int,
+) -> dict[str, float]:
+    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, KL and tokens."""
+    device = learner.policy.device
+    kl = reference_point(learner, batch, settings).to(device)
+    seen = {"loss": 0.0, "accuracy": 0.0, "reference_point": float(kl)}
+    with learner.policy.using(learner.adapter):
+        for group in micro_batches(batch, settings.optim.micro_batch_tokens):
+            examples = [batch[i] for i in group]
+            sequences = [pair for example in examples for pair in example.sequences]
+            sums = policy_sums(learner, sequences, settings.length_normalised)
+            held = torch.cat([reference[i] for i in group]).to(device)
+            good, bad = (torch.cat(w).to(device) for w in zip(*map(label_weights, examples), strict=True))
+            both_ways = torch.cat([torch.ones_like(good), torch.zeros_like(bad)]).bool()
+            found = kto_loss(
+                sums.repeat(2),
+                held.repeat(2),
+                both_ways,
+                kl,
+                settings.beta,
+                settings.desirable_weight,
+                settings.undesirable_weight,
+                weight=torch.cat([good, bad]),
+                total_weight=float(len(batch)),
+            )
+            require_finite(found.loss, "KTO", step)
+            found.loss.backward()
+            seen["loss"] += float(found.loss.detach())
+            seen["accuracy"] += float(found.accuracy)
+    return {**seen, "tokens": float(sum(example.tokens for example in batch))}
+
+
+def label_weights(example: RankedExample) -> tuple[Tensor, Tensor]:
+    """How much each response `(K,)` counts as desirable and as undesirable; together they sum to 1."""
+    good, bad = torch.zeros(len(example.responses)), torch.zeros(len(example.responses))
+    for better, worse, preference, weight in example.pairs:
+        for winner, loser, share in ((better, worse, preference), (worse, better, 1.0 - preference)):
+            good[winner] += weight * share
+            bad[loser] += weight * share
+    total = (good.sum() + bad.sum()).clamp(min=1e-12)
+    return good / total, bad / total
+
+
+def reference_point(learner: Learner, batch: Sequence[RankedExample], settings: DirectSettings) -> Tensor:
+    """KTO's z0 over the batch: the first response of each prompt, under the prompt after it."""
+    moved = zip([*batch[1:], batch[0]], batch, strict=True)
+    pairs: list[Pair] = [(other.prompt, own.responses[0]) for other, own in moved]
+    sums: list[Tensor] = []
+    for trunk, adapter in (
+        (learner.policy, learner.adapter),
+        (learner.reference, learner.reference_adapter),
+    ):
+        with trunk.using(adapter):
+            found = response_logprobs(trunk, pairs)
+        each = [x.mean() if settings.length_normalised else x.sum() for x in found]
+        sums.append(torch.stack(each))
+    return kto_reference_point(*sums)
