@@ -52,8 +52,10 @@ def test_the_starter_pack_is_as_large_as_it_says() -> None:
     }  # fmt: skip
     judged = load_comparisons(sources).records
     assert len(judged) >= 160
-    assert all(len(one.responses) == 4 and one.judgement.reason for one in judged)
-    assert all(sum(map(len, one.judgement.ranking)) == 4 for one in judged)
+    assert all(one.judgement.reason for one in judged)
+    of_four = [one for one in judged if len(one.responses) == 4]
+    assert len(of_four) >= 160
+    assert all(sum(map(len, one.judgement.ranking)) == len(one.responses) for one in judged)
     splits = Counter(one.judgement.split for one in judged)
     assert set(splits) == {"reward", "judge", "measure"} and min(splits.values()) >= 24
     assert len(load_prompts(sources).records) >= 300

@@ -18,7 +18,7 @@ from tutelage.models.reward import RewardModel
 from tutelage.models.roles import new_reward_model
 from tutelage.training.measure import measure, pair_accuracy, scored
 from tutelage.training.ranked import RankedExample, ranked_examples
-from tutelage.training.reward_model import accumulate, prompt_loss, reward_parameters, train_reward_model
+from tutelage.training.reward_model import accumulate, prompt_loss, train_reward_model, trunk_parameters
 
 SETTINGS = RewardSettings(optim=OptimSettings(learning_rate=1e-2), epochs=4, batch=4, checkpoint_every=3)
 
@@ -41,6 +41,10 @@ def planted(count: int, start: int = 0) -> tuple[dict, dict, list[Ranking], list
 
 def fresh(folder: Path, tune: str = "lora") -> RewardModel:
     return new_reward_model(tiny_trunk(folder, tune), "reward", LORA, None, seed=0)
+
+
+def _parameters(model: RewardModel) -> list[torch.nn.Parameter]:
+    return [*trunk_parameters(model), model.head.weight]
 
 
 def examples(model: RewardModel, count: int, start: int = 0) -> list[RankedExample]:
@@ -82,7 +86,7 @@ def test_resumes_to_the_same_bits(tiny_folder: Path, tmp_path: Path) -> None:
                     run(model, recorder, folder)
             else:
                 run(model, recorder, folder)
-        finals.append([p.detach().clone() for p in reward_parameters(model)])
+        finals.append([p.detach().clone() for p in _parameters(model)])
     assert all(torch.equal(a, b) for a, b in zip(*finals, strict=True))
 
 
@@ -96,7 +100,7 @@ def test_micro_batches_and_prompts_add_up(tiny_folder: Path) -> None:
         settings = SETTINGS.model_copy(update={"optim": OptimSettings(micro_batch_tokens=budget)})
         loss = accumulate(model, examples(model, 6), settings, 0)["loss"]
         losses.append(loss)
-        gradients.append([p.grad.clone() for p in reward_parameters(model) if p.grad is not None])
+        gradients.append([p.grad.clone() for p in _parameters(model) if p.grad is not None])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert all(torch.allclose(a, b, atol=1e-5, rtol=1e-4) for a, b in zip(*gradients, strict=True))
 

@@ -89,6 +89,12 @@ class OptimSettings(Settings):
     """AdamW (Loshchilov and Hutter 2019) with linear warm-up and a cosine or constant schedule."""
 
     learning_rate: float = Field(default=1e-5, gt=0, le=1.0)
+    head_learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=1.0,
+        description="of a score or value head, which starts at zero; null: as the rest (full fine-tuning wants more)",
+    )
     weight_decay: float = Field(default=0.0, ge=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)

@@ -29,9 +29,10 @@ def train_epochs(
     folder: Path,
     recorder: Recorder,
     checkpoint_every: int,
+    heads: Sequence[nn.Parameter] = (),
 ) -> None:
     """Take every step of `plan` (`loop.plan_batches`), going on from the checkpoint in `folder` if there is one."""
-    optimizer = Optimizer(parameters, optim, len(plan))
+    optimizer = Optimizer(parameters, optim, len(plan), heads)
     saved = load_checkpoint(folder)
     step = 0
     if saved is not None:

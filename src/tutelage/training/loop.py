@@ -17,25 +17,42 @@ from tutelage.core.settings import OptimSettings
 
 
 class Optimizer:
-    """AdamW with fp32 master weights for parameters of lower precision, a schedule, and clipping."""
+    """AdamW with fp32 master weights for parameters of lower precision, a schedule, and clipping.
 
-    def __init__(self, parameters: Sequence[nn.Parameter], settings: OptimSettings, total_steps: int) -> None:
-        self.parameters = list(parameters)
+    `heads` are trained too, at `settings.head_learning_rate` if there is one.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        settings: OptimSettings,
+        total_steps: int,
+        heads: Sequence[nn.Parameter] = (),
+    ) -> None:
+        self.parameters = [*parameters, *heads]
         self.settings, self.total_steps = settings, total_steps
         self.masters = [
             p if p.dtype == torch.float32 else nn.Parameter(p.detach().float().clone())
             for p in self.parameters
         ]
+        body, top = self.masters[: len(parameters)], self.masters[len(parameters) :]
+        scale = (
+            1.0
+            if settings.head_learning_rate is None
+            else settings.head_learning_rate / settings.learning_rate
+        )
+        groups = [{"params": body, "scale": 1.0}, {"params": top, "scale": scale}]
         self.adam = torch.optim.AdamW(
-            self.masters,
+            [group for group in groups if group["params"]],
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
             eps=settings.eps,
             weight_decay=settings.weight_decay,
+            fused=True,  # one pass over the weights: several times faster on a CPU too
         )
 
     def step(self, step: int) -> tuple[float, float]:
-        """Apply the accumulated gradients and forget them. Returns their norm and the learning rate used.
+        """Apply the accumulated gradients and forget them. Returns their norm and the rate used (not a head's).
 
         Raises `TrainingError` if the norm is not finite: nothing is applied then.
         """
@@ -50,7 +67,7 @@ class Optimizer:
             )
         rate = learning_rate(step, self.total_steps, self.settings)
         for group in self.adam.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self.adam.step()
         with torch.no_grad():
             for parameter, master in zip(self.parameters, self.masters, strict=True):

@@ -54,10 +54,13 @@ class Actors:
     score: Score
     value_trains_trunk: bool = False
 
+    def heads(self) -> list[nn.Parameter]:
+        """The value head's weight, if there is one."""
+        return [] if self.value is None else [self.value.weight]
+
     def parameters(self) -> list[nn.Parameter]:
         """What is trained: the policy's parameters, then the value head's."""
-        head = [] if self.value is None else [self.value.weight]
-        return [*trainable(self.policy, self.adapter), *head]
+        return [*trainable(self.policy, self.adapter), *self.heads()]
 
 
 class Seen(NamedTuple):
@@ -211,7 +214,8 @@ def begin(
     """A run from its start, or from the checkpoint in `folder` if there is one."""
     minibatches = -(-settings.rollouts // settings.minibatch)
     steps = settings.iterations * settings.epochs * minibatches
-    optimizer = Optimizer(actors.parameters(), settings.optim, steps)
+    body = trainable(actors.policy, actors.adapter)
+    optimizer = Optimizer(body, settings.optim, steps, actors.heads())
     run = Run(actors, held_out, settings, folder, recorder, seed, optimizer, controller)
     saved = load_checkpoint(folder)
     recorder.rewind(int(saved["iteration"]) if saved else -1)

@@ -40,13 +40,14 @@ def train_reward_model(
     if not train:
         raise DataError("there are no comparisons to train on: name some under data.comparisons")
     train_epochs(
-        reward_parameters(model),
+        trunk_parameters(model),
         plan_batches(len(train), settings.batch, settings.epochs, seed),
         lambda chosen, step: accumulate(model, [train[i] for i in chosen], settings, step),
         settings.optim,
         folder=folder,
         recorder=recorder,
         checkpoint_every=settings.checkpoint_every,
+        heads=[model.head.weight],
     )
     return calibrate(model, train, held_out)
 
@@ -65,14 +66,13 @@ def calibrate(
     return measured
 
 
-def reward_parameters(model: RewardModel) -> list[nn.Parameter]:
-    """The adapter's (or the whole trunk's) parameters and the score head."""
+def trunk_parameters(model: RewardModel) -> list[nn.Parameter]:
+    """The adapter's parameters, or the whole trunk's but for a language-model head of its own."""
     if model.adapter is not None:
-        return [*model.trunk.adapter_parameters(model.adapter), model.head.weight]
+        return model.trunk.adapter_parameters(model.adapter)
     head = model.trunk.model.get_output_embeddings().weight
     tied = head is model.trunk.model.get_input_embeddings().weight
-    body = [p for p in model.trunk.model.parameters() if p.requires_grad and (tied or p is not head)]
-    return [*body, model.head.weight]
+    return [p for p in model.trunk.model.parameters() if p.requires_grad and (tied or p is not head)]
 
 
 def accumulate(
