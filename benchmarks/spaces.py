@@ -26,6 +26,7 @@ from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.sampling.local import LocalSampler
 from tutelage.training.online import Actors
+from tutelage.training.ranked import RankedExample
 
 PROMPT = (0, 1)
 """Two different tokens: after a prompt of zeros alone, attention (which takes a mean of equal values) could
@@ -129,13 +130,29 @@ def optimum(reference_logprobs: Tensor, space: Space) -> Tensor:
     return (reference_logprobs + space.rewards.flatten() / space.beta).log_softmax(0)
 
 
-def covering_optimum(reference_logprobs: Tensor, space: Space, beta: float) -> Tensor:
+def every_pair(space: Space) -> RankedExample:
+    """All responses of a space and all their pairs, labelled with the exact Bradley-Terry probability."""
+    rewards = space.rewards.flatten()
+    places = itertools.combinations(range(len(rewards)), 2)
+    pairs = tuple((i, j, float(torch.sigmoid(rewards[i] - rewards[j])), 1.0) for i, j in places)
+    responses = tuple(space.responses)
+    return RankedExample("all", "", PROMPT, responses, (), pairs, tuple(1 for _ in responses))
+
+
+def preference_optimum(reference_logprobs: Tensor, space: Space) -> Tensor:
+    """IPO's optimum: log of pi_ref exp(p(y) / beta) / Z, p(y) being how often y is preferred to a uniform opponent."""
+    rewards = space.rewards.flatten()
+    preferred = torch.sigmoid(rewards[:, None] - rewards[None, :]).mean(1)
+    return (reference_logprobs + preferred / space.beta).log_softmax(0)
+
+
+def covering_optimum(reference_logprobs: Tensor, space: Space) -> Tensor:
     """log of the policy that maximises E[r] - beta KL(pi_ref || pi): pi = beta pi_ref / (lambda - r).
 
     Setting the gradient to zero under sum pi = 1 gives r - lambda + beta pi_ref / pi = 0; lambda above all
     rewards is the number for which the probabilities sum to 1, found by halving an interval.
     """
-    reference, rewards = reference_logprobs.double().exp(), space.rewards.flatten().double()
+    beta, reference, rewards = space.beta, reference_logprobs.double().exp(), space.rewards.flatten().double()
     low, high = float(rewards.max()), float(rewards.max()) + beta  # at high the sum is at most 1
     for _ in range(200):
         middle = (low + high) / 2

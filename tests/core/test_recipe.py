@@ -47,7 +47,7 @@ def test_overrides_leave_the_original_alone() -> None:
         ({"name": "x", "ppo": {"iterations": 0}}, "setting 'ppo.iterations': .*greater than or equal to 1"),
         ({"name": "x", "ppo": 3}, "setting 'ppo'"),
         ({"name": "x", "model": {"tune": "half"}}, "setting 'model.tune'"),
-        ({"name": "x", "reward": {"start": "sft", "upper_layers": 4}}, "upper_layers must be null"),
+        ({"name": "x", "reward": {"start": "sft", "upper_layers": 4}}, "set reward.upper_layers=null"),
         (
             {"name": "x", "data": {"referee_share": 0.6, "measure_share": 0.5}},
             "nothing to train the reward model",

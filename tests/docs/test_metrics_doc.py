@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -30,7 +31,7 @@ def logged_by_name() -> set[str]:
 
 def test_what_is_logged_by_name_is_defined() -> None:
     names = logged_by_name()
-    assert {"train_loss", "validation_loss", "loss", "accuracy"} <= names
+    assert {"train_loss", "validation_loss", "grad_norm"} <= names
     assert names <= NAMED
 
 
@@ -68,6 +69,40 @@ def test_what_a_whole_run_leaves_is_defined(tiny_folder: Path, tmp_path: Path) -
     assert {"kl_k3", "explained_variance", "held_out_reward", "ece_after", "win_rate_vs_base"} <= found
     # names of judges and raters are no metrics
     assert found - {"judge", "raters"} <= NAMED
+
+
+def test_what_every_method_leaves_is_defined(tmp_path: Path) -> None:
+    from benchmarks.spaces import PROMPT, Space, actors_for
+    from tutelage.core.recorder import Recorder
+    from tutelage.core.settings import DirectSettings, GrpoSettings, RlooSettings
+    from tutelage.training import dpo, grpo, kto, rloo
+    from tutelage.training.direct import Learner
+    from tutelage.training.ranked import RankedExample
+
+    space = Space.random(vocabulary=5, length=2, beta=0.5, seed=0)
+    pairs = ((0, 1, 1.0, 1.0), (2, 1, 0.7, 1.0))
+    example = RankedExample("p", "", PROMPT, ((0,), (1,), (2, 3)), (), pairs, (1, 1, 2))
+    small = {"iterations": 1, "rollouts": 8, "responses_per_prompt": 4, "evaluate_every": 1}
+    found: set[str] = set()
+    for name in ("rloo", "grpo", "dpo", "kto"):
+        folder = tmp_path / name
+        folder.mkdir()
+        where: dict[str, Any] = {"folder": folder, "recorder": Recorder(name, folder), "seed": 0}
+        actors = actors_for(space, seed=1)
+        actors.value = None
+        learner = Learner(actors.policy, None, actors.reference, None)
+        if name == "rloo":
+            rloo.train_rloo(actors, [PROMPT] * 2, [PROMPT], RlooSettings.model_validate(small), **where)
+        elif name == "grpo":
+            grpo.train_grpo(actors, [PROMPT] * 2, [PROMPT], GrpoSettings.model_validate(small), **where)
+        else:
+            train = dpo.train_dpo if name == "dpo" else kto.train_kto
+            other = dataclasses.replace(example, prompt=(1, 0))
+            found |= set(train(learner, [example, other], [example], DirectSettings(loss=name), **where))
+        for line in _lines(folder / "metrics.jsonl"):
+            found |= set(line) - {"step"}
+    assert {"kl_loss", "implicit_reward", "reference_point", "held_out_accuracy"} <= found
+    assert found <= NAMED
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from tutelage.core.errors import ContractMismatch, ModelError
 from tutelage.core.settings import LoraSettings, ModelSettings, TokenSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.reward import RewardModel
-from tutelage.models.roles import Policy, new_reward_model, open_reward_model, reward_model_from
+from tutelage.models.roles import Policy, new_reward_model, open_base, open_reward_model, reward_model_from
 from tutelage.models.scoring import Pair, joined
 from tutelage.models.tiny import make_tiny
 from tutelage.models.trunk import Trunk
@@ -58,6 +58,18 @@ def test_one_that_starts_from_a_policy_sees_what_it_sees_and_leaves_it_alone(
             parameter.add_(1.0)
     for parameter, old in zip(trunk.adapter_parameters("sft"), before, strict=True):
         torch.testing.assert_close(parameter, old, atol=0, rtol=0)
+
+
+def test_in_full_mode_only_the_upper_layers_learn(tiny_folder: Path) -> None:
+    trunk = open_base(ModelSettings(base=str(tiny_folder), tune="full"), TokenSettings())
+    model = new_reward_model(trunk, "reward", LoraSettings(), upper_layers=1, seed=0)
+    with torch.no_grad():
+        model.head.weight.fill_(1.0)
+    model.raw(_pairs()).sum().backward()
+    learnt = {name for name, p in trunk.model.named_parameters() if p.grad is not None}
+    last = f"layers.{trunk.num_layers - 1}."
+    assert learnt and all(last in name or name == "model.norm.weight" for name in learnt)
+    assert learnt == {name for name, p in trunk.model.named_parameters() if p.requires_grad}
 
 
 def test_a_score_depends_on_nothing_beside_its_text(new_trunk: Callable[..., Trunk]) -> None:

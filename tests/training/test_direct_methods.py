@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks.spaces import PROMPT, Space, actors_for, distribution, kl_divergence, optimum
+from benchmarks.spaces import (
+    PROMPT,
+    Space,
+    actors_for,
+    distribution,
+    every_pair,
+    kl_divergence,
+    optimum,
+    preference_optimum,
+)
 from tests.helpers_training import KillAt, Killed
+from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
 from tutelage.training import dpo, kto
@@ -25,15 +33,6 @@ TRAIN = {"kto": kto.train_kto}
 def _learner(space: Space) -> Learner:
     actors = actors_for(space, seed=1)
     return Learner(actors.policy, None, actors.reference, None)
-
-
-def _every_pair(space: Space) -> RankedExample:
-    """All responses of a space and all their pairs, labelled with the exact Bradley-Terry probability."""
-    rewards = space.rewards.flatten()
-    places = itertools.combinations(range(len(rewards)), 2)
-    pairs = tuple((i, j, float(torch.sigmoid(rewards[i] - rewards[j])), 1.0) for i, j in places)
-    responses = tuple(space.responses)
-    return RankedExample("p", "", PROMPT, responses, (), pairs, tuple(1 for _ in responses))
 
 
 def _settings(loss: str, **changes: Any) -> DirectSettings:
@@ -55,29 +54,24 @@ def test_dpo_reaches_the_optimum(tmp_path: Path, length: int) -> None:
     reference = distribution(learner.reference, space)
     best = optimum(reference, space)
     assert kl_divergence(reference, best) > 0.2  # there is something to learn
-    _train(learner, _settings("dpo"), tmp_path, [_every_pair(space)])
+    _train(learner, _settings("dpo"), tmp_path, [every_pair(space)])
     assert kl_divergence(distribution(learner.policy, space), best) < 1e-3
 
 
 def test_ipo_reaches_its_own_optimum(tmp_path: Path) -> None:
-    """pi_ref exp(p(y) / beta) / Z, with p(y) how often y is preferred to an opponent drawn as pairs were.
-
-    Over all pairs of different responses that opponent is uniform over the others; against itself it would
-    win half of the time, and counting that in moves every p(y) by (1/2 - p(y)) / K, a scale of 1 - 1/K.
-    """
+    """How often y is preferred counts in the place of its reward; the opponent is uniform, itself included."""
     space = Space.random(vocabulary=6, length=1, beta=0.5, seed=0)
     learner = _learner(space)
-    reference, r = distribution(learner.reference, space), space.rewards
-    preferred = torch.sigmoid(r[:, None] - r[None, :]).mean(1)  # against a uniform opponent, itself included
-    best = (reference + preferred / (0.5 * 1.0)).log_softmax(0)
-    _train(learner, _settings("ipo"), tmp_path, [_every_pair(space)])
+    reference = distribution(learner.reference, space)
+    best = preference_optimum(reference, space)
+    _train(learner, _settings("ipo"), tmp_path, [every_pair(space)])
     assert kl_divergence(reference, best) > 0.02
     assert kl_divergence(distribution(learner.policy, space), best) < 2e-3
 
 
 def test_robust_dpo_undoes_flipped_labels(tmp_path: Path) -> None:
     space = Space.random(vocabulary=6, length=1, beta=0.5, seed=0)
-    clean = _every_pair(space)
+    clean = every_pair(space)
     flipped = tuple((i, j, 0.8 * p + 0.2 * (1 - p), w) for i, j, p, w in clean.pairs)
     example = RankedExample("p", "", PROMPT, clean.responses, (), flipped, clean.words)
     reached = {}
@@ -108,12 +102,23 @@ def test_kto_raises_what_won_and_lowers_what_lost(tmp_path: Path) -> None:
     before = distribution(learner.reference, space)
     pairs = ((2, 1, 1.0, 1.0), (0, 1, 1.0, 1.0), (2, 3, 1.0, 1.0))
     example = RankedExample("p", "", PROMPT, tuple(space.responses), (), pairs, (1, 1, 1, 1))
+    elsewhere = RankedExample("q", "", (1, 0), tuple(space.responses), (), pairs, (1, 1, 1, 1))
     good, bad = kto.label_weights(example)
     assert good.tolist() == pytest.approx([1 / 6, 0, 2 / 6, 0])
     assert bad.tolist() == pytest.approx([0, 2 / 6, 0, 1 / 6])
-    _train(learner, _settings("kto", epochs=1), tmp_path, [example])
+    _train(learner, _settings("kto", epochs=1), tmp_path, [example, elsewhere])
     moved = distribution(learner.policy, space) - before
     assert min(moved[2], moved[0]) > 0.1 and max(moved[1], moved[3]) < -0.1
+
+
+def test_kto_compares_with_responses_under_other_prompts_only(tmp_path: Path) -> None:
+    space = Space.random(vocabulary=5, length=3, beta=0.5, seed=0)
+    examples = _examples(space, 5)
+    same = [*examples, examples[0]]
+    for own, other in zip(same, kto.mismatched(same), strict=True):
+        assert other.prompt != own.prompt and other.responses == own.responses
+    with pytest.raises(DataError, match="two or more"):
+        _train(_learner(space), _settings("kto"), tmp_path, examples[:1])
 
 
 def _examples(space: Space, count: int) -> list[RankedExample]:
@@ -135,7 +140,6 @@ every_loss = pytest.mark.parametrize("loss", ["dpo", "plackett-luce", "ipo", "ro
 @every_loss
 def test_micro_batches_add_up_and_sharing_a_prompt_changes_nothing(loss: str) -> None:
     space = Space.random(vocabulary=5, length=3, beta=0.5, seed=0)
-    accumulate: Callable[..., dict[str, float]] = kto.accumulate if loss == "kto" else dpo.accumulate
     gradients: list[list[torch.Tensor]] = []
     for budget in (10**6, 16):
         settings = _settings(loss, optim={"micro_batch_tokens": budget}, length_normalised=loss == "ipo")
@@ -146,7 +150,10 @@ def test_micro_batches_add_up_and_sharing_a_prompt_changes_nothing(loss: str) ->
                     0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
                 )
         reference = reference_sums(learner, batch, settings.length_normalised)
-        accumulate(learner, batch, reference, settings, 0)
+        if loss == "kto":
+            kto.accumulate(learner, batch, reference, torch.tensor(0.3), settings, 0)
+        else:
+            dpo.accumulate(learner, batch, reference, settings, 0)
         gradients.append([p.grad.clone() for p in trainable(learner.policy, None) if p.grad is not None])
     assert max(float(g.abs().max()) for g in gradients[0]) > 1e-3
     for whole, parts in zip(*gradients, strict=True):

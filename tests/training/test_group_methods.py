@@ -57,7 +57,7 @@ def test_the_covering_optimum_is_where_the_gradient_vanishes() -> None:
     """The gradient of E[r] - beta KL(ref || pi) in the logits is pi (r - E[r]) + beta (ref - pi)."""
     space = Space.random(vocabulary=7, length=1, beta=0.6, seed=2)
     reference = torch.randn(7, generator=torch.Generator().manual_seed(0)).log_softmax(0)
-    p, q, r = covering_optimum(reference, space, 0.6).exp(), reference.exp(), space.rewards
+    p, q, r = covering_optimum(reference, space).exp(), reference.exp(), space.rewards
     gradient = p * (r - (p * r).sum()) + 0.6 * (q - p)
     assert gradient.abs().max() < 1e-5
     assert p.sum() == pytest.approx(1.0, abs=1e-6)
@@ -81,7 +81,7 @@ def test_grpo_reaches_the_optimum_of_its_own_kl(tmp_path: Path, estimator: str) 
     objective = {"kl_coefficient": 0.5 * 3 / 4, "kl_estimator": estimator, "no_end_penalty": 0}
     settings = _grpo(**settling(120, 256, 1e-2), epochs=1, objective=objective)
     reference, reached = _reached(space, grpo.train_grpo, settings, tmp_path)
-    mine, other = optimum(reference, space), covering_optimum(reference, space, 0.5)
+    mine, other = optimum(reference, space), covering_optimum(reference, space)
     if estimator == "k3":
         mine, other = other, mine
     assert kl_divergence(reached, mine) < 0.01

@@ -145,6 +145,21 @@ def test_value_loss_reaches_the_trunk_only_if_asked() -> None:
         assert (moved > 1e-6) is trains
 
 
+def test_while_the_value_head_warms_up_the_policy_stays(tmp_path: Path) -> None:
+    space = Space.random(vocabulary=6, length=2, beta=0.2, seed=0)
+    moved: list[bool] = []
+    for warmup in (5, 4):
+        actors = actors_for(space, seed=1)
+        actors.value_trains_trunk = False
+        before = distribution(actors.policy, space)
+        settings = _settings(value_warmup=warmup)
+        train_ppo(actors, [PROMPT] * 4, [], settings, folder=tmp_path, recorder=Recorder("ppo"), seed=3)
+        moved.append(not torch.equal(distribution(actors.policy, space), before))
+        assert actors.value is not None and float(actors.value.weight.detach().abs().max()) > 0.01
+        (tmp_path / "checkpoint.pt").unlink()
+    assert moved == [False, True]
+
+
 def test_every_prompt_has_its_turn() -> None:
     prompts = [(i,) for i in range(7)]
     seen = [p for iteration in range(7) for p in pick_prompts(prompts, 3, seed=1, iteration=iteration)]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from tutelage.core.errors import RecipeError
 from tutelage.core.settings import (
@@ -48,6 +48,15 @@ class Recipe(Settings):
     ppo: PpoSettings = PpoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _whole_adapters(self) -> Self:
+        for name, judge in (("reward", self.reward), ("referee", self.referee)):
+            if self.model.tune == "lora" and judge.start == "sft" and judge.upper_layers is not None:
+                raise ValueError(
+                    f"{name}.start=sft takes over the SFT adapter whole: set {name}.upper_layers=null"
+                )
+        return self
 
 
 Recipe.model_rebuild()

@@ -148,18 +148,12 @@ class RewardSettings(Settings):
     epochs: int = Field(default=1, ge=1, le=100)
     batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
     upper_layers: int | None = Field(
-        default=None, ge=1, description="adapters only on this many layers, from the top"
+        default=None, ge=1, description="train only this many layers, from the top"
     )
     score_l2: float = Field(
         default=0.001, ge=0, description="keeps scores centred: weight of the mean squared score"
     )
     checkpoint_every: int = Field(default=10, ge=1)
-
-    @model_validator(mode="after")
-    def _whole_adapter(self) -> Self:
-        if self.start == "sft" and self.upper_layers is not None:
-            raise ValueError("start=sft takes over the SFT adapter whole, so upper_layers must be null")
-        return self
 
 
 class OnlineSettings(Settings):
@@ -185,6 +179,9 @@ class PpoSettings(OnlineSettings):
 
     value_trains_trunk: bool = Field(
         default=False, description="let the value loss reach the policy's own weights"
+    )
+    value_warmup: int = Field(
+        default=0, ge=0, description="first iterations, in which the value head learns alone"
     )
     objective: PpoObjective = Field(default_factory=lambda: PpoObjective())
 

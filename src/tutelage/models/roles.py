@@ -69,22 +69,28 @@ def save_policy(policy: Policy, folder: Path) -> None:
 def new_reward_model(
     trunk: Trunk, name: str, settings: LoraSettings, upper_layers: int | None, seed: int
 ) -> RewardModel:
-    """An untrained reward model: a fresh adapter (in full mode the whole trunk) under a score of zero."""
+    """An untrained reward model under a score of zero: a fresh adapter, or in full mode the whole trunk.
+
+    `upper_layers`: only so many layers, from the top, carry the adapter or are trained.
+    """
     if not trunk.layers:
-        return reward_model_from(Policy(trunk, None), name)
+        return reward_model_from(Policy(trunk, None), name, upper_layers)
     trunk.add_adapter(name, settings.model_copy(update={"upper_layers": upper_layers}), seed)
     return RewardModel(trunk, name, ScalarHead(trunk.width, trunk.device))
 
 
-def reward_model_from(policy: Policy, name: str) -> RewardModel:
+def reward_model_from(policy: Policy, name: str, upper_layers: int | None = None) -> RewardModel:
     """An untrained reward model that starts where a policy stands, under a score of zero.
 
     In adapter mode it has an adapter `name` of its own and leaves the policy's as it is; in full mode it
-    takes over the policy's trunk (Ouyang et al. 2022, section 3.4, start from the SFT model).
+    takes over the policy's trunk (Ouyang et al. 2022, section 3.4, start from the SFT model), of which
+    only the `upper_layers` are trained.
     """
     trunk = policy.trunk
     if policy.adapter is not None:
         trunk.copy_adapter(policy.adapter, name)
+    elif upper_layers is not None:
+        trunk.freeze_below(upper_layers)
     return RewardModel(trunk, name if trunk.layers else None, ScalarHead(trunk.width, trunk.device))
 
 

@@ -116,6 +116,14 @@ class Trunk:
         lora.save_adapter(self.layers, name, shape, folder, base=base, task=task, extra=extra)
         self.contract.save(folder)
 
+    def freeze_below(self, upper_layers: int) -> None:
+        """Without adapters: train only the last `upper_layers` layers and the final norm."""
+        self.model.requires_grad_(False)
+        for name, parameter in self.model.base_model.named_parameters():
+            layer = lora.layer_index(name)
+            if name.startswith("norm") or (layer is not None and layer >= self.num_layers - upper_layers):
+                parameter.requires_grad_(True)
+
     def drop_adapter(self, name: str) -> None:
         """Forget an adapter and free its memory."""
         del self.shapes[name]

@@ -2,12 +2,13 @@
 
 Takes ranked examples; leaves the policy in place. A response counts as desirable by the weight of the
 comparisons that it won, and as undesirable by that of those it lost (Ethayarajh et al. 2024 split
-preference pairs so too). The reference point of a step is taken over its whole batch, with each response
-under the next prompt. A prompt weighs as one unit.
+preference pairs so too). The reference point of a step is taken over its whole batch, with every response
+under a prompt that is not its own: the next one in the training set. A prompt weighs as one unit.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from torch import Tensor
 from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
-from tutelage.models.scoring import Pair, response_logprobs
 from tutelage.objectives.direct import kto_loss, kto_reference_point
 from tutelage.training.direct import Learner, accuracy, micro_batches, policy_sums, reference_sums
 from tutelage.training.epochs import train_epochs
@@ -37,14 +37,25 @@ def train_kto(
     seed: int,
 ) -> dict[str, float]:
     """Train the policy in place. Returns how it orders held-out comparisons by its implicit reward."""
-    if not train:
-        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    if len({example.prompt for example in train}) < 2:
+        raise DataError(
+            "KTO compares with responses under other prompts, so it needs comparisons on two or more"
+        )
+    strangers = mismatched(train)
     reference = reference_sums(learner, train, settings.length_normalised)
+    under_strangers = reference_sums(learner, strangers, settings.length_normalised)
     train_epochs(
         trainable(learner.policy, learner.adapter),
         plan_batches(len(train), settings.batch, settings.epochs, seed),
         lambda chosen, step: accumulate(
-            learner, [train[i] for i in chosen], [reference[i] for i in chosen], settings, step
+            learner,
+            [train[i] for i in chosen],
+            [reference[i] for i in chosen],
+            reference_point(
+                learner, [strangers[i] for i in chosen], [under_strangers[i] for i in chosen], settings
+            ),
+            settings,
+            step,
         ),
         settings.optim,
         folder=folder,
@@ -59,12 +70,15 @@ def accumulate(
     learner: Learner,
     batch: Sequence[RankedExample],
     reference: Sequence[Tensor],
+    kl: Tensor,
     settings: DirectSettings,
     step: int,
 ) -> dict[str, float]:
-    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, KL and tokens."""
+    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, KL and tokens.
+
+    `kl` is the batch's `reference_point`.
+    """
     device = learner.policy.device
-    kl = reference_point(learner, batch, settings).to(device)
     seen = {"loss": 0.0, "accuracy": 0.0, "reference_point": float(kl)}
     with learner.policy.using(learner.adapter):
         for group in micro_batches(batch, settings.optim.micro_batch_tokens):
@@ -78,7 +92,7 @@ def accumulate(
                 sums.repeat(2),
                 held.repeat(2),
                 both_ways,
-                kl,
+                kl.to(device),
                 settings.beta,
                 settings.desirable_weight,
                 settings.undesirable_weight,
@@ -103,17 +117,23 @@ def label_weights(example: RankedExample) -> tuple[Tensor, Tensor]:
     return good / total, bad / total
 
 
-def reference_point(learner: Learner, batch: Sequence[RankedExample], settings: DirectSettings) -> Tensor:
-    """KTO's z0 over the batch: the first response of each prompt, under the prompt after it."""
-    moved = zip([*batch[1:], batch[0]], batch, strict=True)
-    pairs: list[Pair] = [(other.prompt, own.responses[0]) for other, own in moved]
-    sums: list[Tensor] = []
-    for trunk, adapter in (
-        (learner.policy, learner.adapter),
-        (learner.reference, learner.reference_adapter),
-    ):
-        with trunk.using(adapter):
-            found = response_logprobs(trunk, pairs)
-        each = [x.mean() if settings.length_normalised else x.sum() for x in found]
-        sums.append(torch.stack(each))
-    return kto_reference_point(*sums)
+def mismatched(examples: Sequence[RankedExample]) -> list[RankedExample]:
+    """Each example with the prompt of the next one that has another, which its responses do not answer."""
+    turned: list[RankedExample] = []
+    for place, example in enumerate(examples):
+        later = (examples[(place + k) % len(examples)] for k in range(1, len(examples)))
+        other = next(e for e in later if e.prompt != example.prompt)
+        turned.append(dataclasses.replace(example, prompt=other.prompt))
+    return turned
+
+
+def reference_point(
+    learner: Learner,
+    strangers: Sequence[RankedExample],
+    reference: Sequence[Tensor],
+    settings: DirectSettings,
+) -> Tensor:
+    """KTO's z0 over the batch, from its responses under prompts that are not theirs."""
+    policy = Learner(learner.policy, learner.adapter, learner.policy, learner.adapter)
+    mine = reference_sums(policy, strangers, settings.length_normalised)
+    return kto_reference_point(torch.cat(mine), torch.cat(list(reference)))

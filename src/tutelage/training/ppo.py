@@ -9,6 +9,9 @@ al. (2022), appendix C.4, and of Huang et al. (2024), "The N+ implementation det
 The reward's last word comes at the end of a response and the KL penalty at each token; advantages by
 generalised advantage estimation, whitened; ratio and value clipped; where the sampler's probabilities
 differ from the trainer's, the loss is weighted by their truncated ratio.
+
+A value head starts at zero. Until it knows that some prompts score lower than others, whatever is said
+more often to those prompts is taken for bad; `value_warmup` lets it learn that first.
 """
 
 from __future__ import annotations
@@ -56,7 +59,8 @@ def train_ppo(
         chosen = pick_prompts(prompts, settings.rollouts, seed, run.iteration)
         rollouts = collect(actors, chosen, settings, derived_seed(seed, run.iteration))
         estimate_advantages(rollouts, settings, run.controller.coefficient)
-        updated = update(run, rollouts, ppo_loss(settings))
+        learns = run.iteration >= settings.value_warmup
+        updated = update(run, rollouts, ppo_loss(settings, policy_learns=learns))
         explained = explained_variance(rollouts.values, rollouts.returns, rollouts.response_mask)
         finish(run, rollouts, {**updated, "explained_variance": float(explained)})
     return run.metrics
@@ -71,8 +75,11 @@ def estimate_advantages(rollouts: Rollouts, settings: PpoSettings, coefficient: 
     rollouts.returns = returns
 
 
-def ppo_loss(settings: PpoSettings) -> TokenLoss:
-    """The clipped policy loss and the clipped value loss of a micro-batch (Schulman et al. 2017, eq. 9)."""
+def ppo_loss(settings: PpoSettings, policy_learns: bool = True) -> TokenLoss:
+    """The clipped policy loss and the clipped value loss of a micro-batch (Schulman et al. 2017, eq. 9).
+
+    While the policy does not learn yet, the loss is the value head's alone.
+    """
     o = settings.objective
 
     def loss_of(seen: Seen, old: FlatRollouts, num_tokens: int) -> Step:
@@ -86,7 +93,8 @@ def ppo_loss(settings: PpoSettings) -> TokenLoss:
             "value_loss": value.loss,
             "value_clip_fraction": value.clip_fraction,
         }
-        loss = policy.loss + o.value_coefficient * value.loss
+        loss = o.value_coefficient * value.loss
+        loss = policy.loss + loss if policy_learns else loss
         return Step(loss, sums, policy.ratio_min, policy.ratio_max)
 
     return loss_of

@@ -61,7 +61,7 @@ def train_judge(context: StageContext, settings: RewardSettings, split: str) -> 
 def untrained(context: StageContext, settings: RewardSettings) -> RewardModel:
     """A reward model at its start: on the base model, or where the SFT policy stands."""
     if settings.start == "sft":
-        return reward_model_from(open_sft(context), context.stage)
+        return reward_model_from(open_sft(context), context.stage, settings.upper_layers)
     recipe = context.recipe
     trunk = open_base(recipe.model, recipe.tokens, context.say)
     return new_reward_model(trunk, context.stage, recipe.model.lora, settings.upper_layers, context.seed)

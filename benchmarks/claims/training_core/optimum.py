@@ -1,0 +1,141 @@
+"""Every method arrives at the known optimum of its own objective, on the small spaces of `benchmarks.spaces`.
+
+PPO has rows of its own in the main job. RLOO and DPO share its optimum pi_ref exp(r / beta) / Z. GRPO's
+KL stands in the loss: with k2 it has that optimum too, with k3 the one of KL(pi_ref || pi); its advantages
+less the group's mean are (K - 1) / K of what they estimate, so beta is made smaller by as much. On a tree
+GRPO's KL leaves out that a token changes which contexts come after it, so it is measured on the bandit.
+IPO has how often a response is preferred in the place of its reward. Robust DPO is given flipped labels.
+Reported is the worst of the seeds, and as interval the range over them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.claims.claim import Bound, Claim, Measurement
+
+if TYPE_CHECKING:
+    from benchmarks.spaces import Space
+
+SEEDS = (0, 1, 2)
+BETA = 0.5
+BANDIT, TREE = (12, 1), (4, 3)
+"""Tokens of the vocabulary, tokens of a response."""
+GROUP = 4
+FLIPPED = 0.2
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method on a space: how it is trained, and the optimum by its name in `benchmarks.spaces`."""
+
+    words: str
+    size: tuple[int, int]
+    train: Callable[[Space, int, Path], Any]
+    best: str = "optimum"
+
+
+def _online(method: str, objective: dict[str, Any]) -> Callable[[Space, int, Path], Any]:
+    def train(space: Space, seed: int, folder: Path) -> Any:
+        from benchmarks.spaces import PROMPT, actors_for, settling
+        from tutelage.core.recorder import Recorder
+        from tutelage.core.settings import GrpoSettings, RlooSettings
+        from tutelage.training.grpo import train_grpo
+        from tutelage.training.rloo import train_rloo
+
+        actors = actors_for(space, seed + 1)
+        actors.value = None
+        schema, run = (RlooSettings, train_rloo) if method == "rloo" else (GrpoSettings, train_grpo)
+        values = {**settling(200, 512, 6e-3), "responses_per_prompt": GROUP, "epochs": 1}
+        settings = schema.model_validate({**values, "objective": {"no_end_penalty": 0.0, **objective}})
+        where = {"folder": folder, "recorder": Recorder(method), "seed": seed}
+        run(actors, [PROMPT] * 128, [], settings, **where)  # type: ignore[arg-type]
+        return actors
+
+    return train
+
+
+def _direct(loss: str, flipped: float = 0.0) -> Callable[[Space, int, Path], Any]:
+    def train(space: Space, seed: int, folder: Path) -> Any:
+        import dataclasses
+
+        from benchmarks.spaces import actors_for, every_pair
+        from tutelage.core.recorder import Recorder
+        from tutelage.core.settings import DirectSettings
+        from tutelage.training.direct import Learner
+        from tutelage.training.dpo import train_dpo
+
+        actors, clean = actors_for(space, seed + 1), every_pair(space)
+        noisy = tuple((i, j, p * (1 - flipped) + (1 - p) * flipped, w) for i, j, p, w in clean.pairs)
+        examples = [dataclasses.replace(clean, pairs=noisy)] * 100
+        optim = {"learning_rate": 1e-2, "floor": 0.0, "micro_batch_tokens": 10**6}
+        values = {"loss": loss, "beta": BETA, "flip_rate": flipped, "epochs": 4, "batch": 1, "optim": optim}
+        settings = DirectSettings.model_validate({**values, "checkpoint_every": 10**6})
+        learner = Learner(actors.policy, None, actors.reference, None)
+        train_dpo(learner, examples, [], settings, folder=folder, recorder=Recorder(loss), seed=seed)
+        return actors
+
+    return train
+
+
+_SHRUNK = BETA * (GROUP - 1) / GROUP
+CASES = {
+    "rloo_bandit": Case("RLOO on a bandit", BANDIT, _online("rloo", {"kl_coefficient": BETA})),
+    "rloo_tree": Case("RLOO on a tree of 3 tokens", TREE, _online("rloo", {"kl_coefficient": BETA})),
+    "grpo_k2": Case(
+        "GRPO with k2 on a bandit",
+        BANDIT,
+        _online("grpo", {"kl_coefficient": _SHRUNK, "kl_estimator": "k2"}),
+    ),
+    "grpo_k3": Case(
+        "GRPO with k3 on a bandit, whose optimum is beta pi_ref / (lambda - r)",
+        BANDIT,
+        _online("grpo", {"kl_coefficient": _SHRUNK, "kl_estimator": "k3"}),
+        "covering_optimum",
+    ),
+    "dpo_bandit": Case("DPO on a bandit", BANDIT, _direct("dpo")),
+    "dpo_tree": Case("DPO on a tree of 3 tokens", TREE, _direct("dpo")),
+    "ipo_bandit": Case(
+        "IPO on a bandit, whose optimum is pi_ref exp(p / beta) / Z",
+        BANDIT,
+        _direct("ipo"),
+        "preference_optimum",
+    ),
+    "robust_bandit": Case(
+        f"robust DPO on a bandit with {FLIPPED:.0%} of labels flipped", BANDIT, _direct("robust", FLIPPED)
+    ),
+}
+CLAIMS = tuple(
+    Claim(name, f"{case.words}: KL(policy, known optimum)", "nats", (Bound("<", 0.01),))
+    for name, case in CASES.items()
+)
+
+
+def measure() -> Iterator[tuple[str, Measurement]]:
+    import torch
+
+    torch.set_num_threads(1)
+    for name, case in CASES.items():
+        found = [reached(case, seed) for seed in SEEDS]
+        ends = [end for _, end in found]
+        note = f"worst and range of {len(SEEDS)} seeds; KL before training at least {min(s for s, _ in found):.2f}"
+        yield name, Measurement(max(ends), len(ends), min(ends), max(ends), SEEDS[0], note)
+
+
+def reached(case: Case, seed: int) -> tuple[float, float]:
+    """KL to the optimum before and after training."""
+    from benchmarks import spaces
+
+    space = spaces.Space.random(*case.size, BETA, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        actors = case.train(space, seed, Path(folder))
+    reference = spaces.distribution(actors.reference, space)
+    best = getattr(spaces, case.best)(reference, space)
+    return (
+        spaces.kl_divergence(reference, best),
+        spaces.kl_divergence(spaces.distribution(actors.policy, space), best),
+    )
