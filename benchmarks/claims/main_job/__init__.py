@@ -6,6 +6,7 @@ ROWS = (
     "invariance",
     "hh_real_data",
     "effect",
+    "quickstart_time",
     "resume",
     "bad_input",
     "doorway",
