@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tutelage.models.trunk import Trunk
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# How long a case takes is no part of any verdict: a busy machine must not fail a test.
+settings.register_profile("tutelage", deadline=None)
+settings.load_profile("tutelage")
 
 
 @pytest.fixture(scope="session")
