@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.spaces import Space
 
 SEEDS = (0, 1, 2)
-BETA = 0.5
-BANDIT, TREE = (12, 1), (4, 3)
-"""Tokens of the vocabulary, tokens of a response."""
+BANDIT, TREE = (12, 1, 0.5), (4, 3, 1.0)
+"""Tokens of the vocabulary, tokens of a response, and beta, as in PPO's rows."""
 GROUP = 4
 FLIPPED = 0.2
 
@@ -34,12 +33,12 @@ class Case:
     """A method on a space: how it is trained, and the optimum by its name in `benchmarks.spaces`."""
 
     words: str
-    size: tuple[int, int]
+    size: tuple[int, int, float]
     train: Callable[[Space, int, Path], Any]
     best: str = "optimum"
 
 
-def _online(method: str, objective: dict[str, Any]) -> Callable[[Space, int, Path], Any]:
+def _online(method: str, rate: float, **objective: Any) -> Callable[[Space, int, Path], Any]:
     def train(space: Space, seed: int, folder: Path) -> Any:
         from benchmarks.spaces import PROMPT, actors_for, settling
         from tutelage.core.recorder import Recorder
@@ -50,8 +49,11 @@ def _online(method: str, objective: dict[str, Any]) -> Callable[[Space, int, Pat
         actors = actors_for(space, seed + 1)
         actors.value = None
         schema, run = (RlooSettings, train_rloo) if method == "rloo" else (GrpoSettings, train_grpo)
-        values = {**settling(200, 512, 6e-3), "responses_per_prompt": GROUP, "epochs": 1}
-        settings = schema.model_validate({**values, "objective": {"no_end_penalty": 0.0, **objective}})
+        values = {**settling(200, 512, rate), "responses_per_prompt": GROUP, "epochs": 1}
+        # GRPO's advantages, less the mean of their own group, are this much smaller than what they estimate.
+        beta = space.beta if method == "rloo" else space.beta * (GROUP - 1) / GROUP
+        wanted = {"no_end_penalty": 0.0, "kl_coefficient": beta, **objective}
+        settings = schema.model_validate({**values, "objective": wanted})
         where = {"folder": folder, "recorder": Recorder(method), "seed": seed}
         run(actors, [PROMPT] * 128, [], settings, **where)  # type: ignore[arg-type]
         return actors
@@ -73,7 +75,14 @@ def _direct(loss: str, flipped: float = 0.0) -> Callable[[Space, int, Path], Any
         noisy = tuple((i, j, p * (1 - flipped) + (1 - p) * flipped, w) for i, j, p, w in clean.pairs)
         examples = [dataclasses.replace(clean, pairs=noisy)] * 100
         optim = {"learning_rate": 1e-2, "floor": 0.0, "micro_batch_tokens": 10**6}
-        values = {"loss": loss, "beta": BETA, "flip_rate": flipped, "epochs": 4, "batch": 1, "optim": optim}
+        values = {
+            "loss": loss,
+            "beta": space.beta,
+            "flip_rate": flipped,
+            "epochs": 4,
+            "batch": 1,
+            "optim": optim,
+        }
         settings = DirectSettings.model_validate({**values, "checkpoint_every": 10**6})
         learner = Learner(actors.policy, None, actors.reference, None)
         train_dpo(learner, examples, [], settings, folder=folder, recorder=Recorder(loss), seed=seed)
@@ -82,19 +91,14 @@ def _direct(loss: str, flipped: float = 0.0) -> Callable[[Space, int, Path], Any
     return train
 
 
-_SHRUNK = BETA * (GROUP - 1) / GROUP
 CASES = {
-    "rloo_bandit": Case("RLOO on a bandit", BANDIT, _online("rloo", {"kl_coefficient": BETA})),
-    "rloo_tree": Case("RLOO on a tree of 3 tokens", TREE, _online("rloo", {"kl_coefficient": BETA})),
-    "grpo_k2": Case(
-        "GRPO with k2 on a bandit",
-        BANDIT,
-        _online("grpo", {"kl_coefficient": _SHRUNK, "kl_estimator": "k2"}),
-    ),
+    "rloo_bandit": Case("RLOO on a bandit", BANDIT, _online("rloo", 6e-3)),
+    "rloo_tree": Case("RLOO on a tree of 3 tokens", TREE, _online("rloo", 2e-3)),
+    "grpo_k2": Case("GRPO with k2 on a bandit", BANDIT, _online("grpo", 6e-3, kl_estimator="k2")),
     "grpo_k3": Case(
         "GRPO with k3 on a bandit, whose optimum is beta pi_ref / (lambda - r)",
         BANDIT,
-        _online("grpo", {"kl_coefficient": _SHRUNK, "kl_estimator": "k3"}),
+        _online("grpo", 6e-3, kl_estimator="k3"),
         "covering_optimum",
     ),
     "dpo_bandit": Case("DPO on a bandit", BANDIT, _direct("dpo")),
@@ -130,7 +134,7 @@ def reached(case: Case, seed: int) -> tuple[float, float]:
     """KL to the optimum before and after training."""
     from benchmarks import spaces
 
-    space = spaces.Space.random(*case.size, BETA, seed)
+    space = spaces.Space.random(*case.size, seed)
     with tempfile.TemporaryDirectory() as folder:
         actors = case.train(space, seed, Path(folder))
     reference = spaces.distribution(actors.reference, space)
