@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tutelage.core.settings import Source
 
 TRAINED, DECODED = 2.5, 2.0
-FLOPS_CPU_CORE, FLOPS_CPU_CORE_BF16, FLOPS_GPU = 4e10, 1.2e11, 1.5e14
+FLOPS_CPU_CORE, FLOPS_CPU_CORE_BF16, FLOPS_GPU = 4e10, 2.4e11, 1.5e14
 """Default speeds in operations a second: about half of what a current core, one with bf16 instructions, and
 an A100 in bf16 do at best."""
 CHARACTERS_A_TOKEN = 4.0
