@@ -16,7 +16,7 @@ from benchmarks.claims.claim import NotMeasured
 from benchmarks.claims.training_core import against_trl
 from benchmarks.claims.training_core.against_trl import CASES, CLAIMS, ask, both, differences, summed_up
 from tutelage.objectives import gae as gaes
-from tutelage.training import dpo, grpo, kto, online, ppo, reward_model, rloo, sft
+from tutelage.training import dpo, grpo, kto, online, ppo, ranked, rloo, sft
 
 with_trl = pytest.mark.skipif(environments.missing() is not None, reason=str(environments.missing()))
 ROWS = [claim.name for claim in CLAIMS]
@@ -91,7 +91,7 @@ def without_higher_clip(function: Callable[..., Any]) -> Callable[..., Any]:
 
 WRONG: list[tuple[str, Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = [
     ("sft", sft, "token_nll_loss", negated),
-    ("reward_model", reward_model, "bradley_terry_loss", negated),
+    ("reward_model", ranked, "bradley_terry_loss", negated),
     ("dpo", dpo, "implicit_reward", negated),
     ("robust_dpo", dpo, "robust_dpo_loss", swapped),
     ("ipo", dpo, "ipo_loss", swapped),

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives.direct import length_normalised
+from tutelage.training.epochs import Accumulate, train_epochs
+from tutelage.training.loop import plan_batches
 from tutelage.training.ranked import RankedExample, pairs_won
+from tutelage.training.sft import trainable
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,42 @@ class Learner:
     reference_adapter: str | None
 
 
+def learn(
+    learner: Learner,
+    train: Sequence[RankedExample],
+    held_out: Sequence[RankedExample],
+    settings: DirectSettings,
+    accumulate: Accumulate,
+    *,
+    folder: Path,
+    recorder: Recorder,
+    seed: int,
+) -> dict[str, float]:
+    """Take all steps, then say how the policy orders held-out comparisons by its implicit reward."""
+    train_epochs(
+        trainable(learner.policy, learner.adapter),
+        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        accumulate,
+        settings.optim,
+        folder=folder,
+        recorder=recorder,
+        checkpoint_every=settings.checkpoint_every,
+    )
+    comparisons = float(sum(len(example.pairs) for example in train))
+    return {"held_out_accuracy": accuracy(learner, held_out, settings), "comparisons": comparisons}
+
+
 def reference_sums(learner: Learner, examples: Sequence[RankedExample], normalised: bool) -> list[Tensor]:
-    """The reference's log-probability of each response, one tensor `(K,)` on the CPU an example, in nats."""
-    with learner.reference.using(learner.reference_adapter):
-        found = response_logprobs(learner.reference, [pair for e in examples for pair in e.sequences])
+    """`response_sums` of the reference."""
+    return response_sums(learner.reference, learner.reference_adapter, examples, normalised)
+
+
+def response_sums(
+    trunk: Trunk, adapter: str | None, examples: Sequence[RankedExample], normalised: bool
+) -> list[Tensor]:
+    """Log-probability of each response without gradient, one tensor `(K,)` on the CPU an example, in nats."""
+    with trunk.using(adapter):
+        found = response_logprobs(trunk, [pair for e in examples for pair in e.sequences])
     lengths = torch.tensor([len(x) for x in found])
     sums = torch.stack([x.double().sum() for x in found]).float()
     sums = length_normalised(sums, lengths) if normalised else sums
@@ -62,8 +99,7 @@ def accuracy(learner: Learner, examples: Sequence[RankedExample], settings: Dire
     if not examples:
         return float("nan")
     reference = reference_sums(learner, examples, settings.length_normalised)
-    policy = Learner(learner.policy, learner.adapter, learner.policy, learner.adapter)
-    mine = reference_sums(policy, examples, settings.length_normalised)
+    mine = response_sums(learner.policy, learner.adapter, examples, settings.length_normalised)
     counts = [pairs_won(p - r, e) for p, r, e in zip(mine, reference, examples, strict=True)]
     total = sum(counted for _, counted in counts)
     return sum(won for won, _ in counts) / total if total else float("nan")

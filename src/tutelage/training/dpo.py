@@ -18,12 +18,9 @@ from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
 from tutelage.objectives.direct import DirectLoss, implicit_reward, ipo_loss, robust_dpo_loss
-from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
-from tutelage.training.direct import Learner, accuracy, micro_batches, policy_sums, reference_sums
-from tutelage.training.epochs import train_epochs
-from tutelage.training.loop import plan_batches, require_finite
-from tutelage.training.ranked import LabelledPairs, RankedExample, pairs_won
-from tutelage.training.sft import trainable
+from tutelage.training.direct import Learner, learn, micro_batches, policy_sums, reference_sums
+from tutelage.training.loop import require_finite
+from tutelage.training.ranked import LabelledPairs, RankedExample, comparison_loss, pairs_won
 
 
 def train_dpo(
@@ -40,21 +37,11 @@ def train_dpo(
     if not train:
         raise DataError("there are no comparisons to train on: name some under data.comparisons")
     reference = reference_sums(learner, train, settings.length_normalised)
-    train_epochs(
-        trainable(learner.policy, learner.adapter),
-        plan_batches(len(train), settings.batch, settings.epochs, seed),
-        lambda chosen, step: accumulate(
-            learner, [train[i] for i in chosen], [reference[i] for i in chosen], settings, step
-        ),
-        settings.optim,
-        folder=folder,
-        recorder=recorder,
-        checkpoint_every=settings.checkpoint_every,
-    )
-    return {
-        "held_out_accuracy": accuracy(learner, held_out, settings),
-        "comparisons": float(sum(len(example.pairs) for example in train)),
-    }
+
+    def step_on(chosen: Sequence[int], step: int) -> dict[str, float]:
+        return accumulate(learner, [train[i] for i in chosen], [reference[i] for i in chosen], settings, step)
+
+    return learn(learner, train, held_out, settings, step_on, folder=folder, recorder=recorder, seed=seed)
 
 
 def accumulate(
@@ -93,19 +80,14 @@ def prompt_loss(
     policy: Tensor, reference: Tensor, example: RankedExample, settings: DirectSettings
 ) -> Tensor:
     """The loss of one prompt from both log-probabilities `(K,)` of its responses."""
-    if settings.loss == "plackett-luce" and example.rankings:
-        rewards = implicit_reward(policy, reference, settings.beta)
-        return ranking_loss([(rewards, *ranked) for ranked in example.rankings], "plackett-luce").loss
-    pairs = example.labelled(policy.device)
-    if settings.loss == "ipo":
-        return _both_ways(ipo_loss, policy, reference, pairs, beta=settings.beta)
-    if settings.loss == "robust":
+    if settings.loss in ("ipo", "robust"):
+        pairs = example.labelled(policy.device)
+        if settings.loss == "ipo":
+            return _both_ways(ipo_loss, policy, reference, pairs, beta=settings.beta)
         both = {"beta": settings.beta, "flip_rate": settings.flip_rate}
         return _both_ways(robust_dpo_loss, policy, reference, pairs, **both)
     rewards = implicit_reward(policy, reference, settings.beta)
-    e = settings.label_smoothing
-    label = pairs.preference * (1.0 - e) + (1.0 - pairs.preference) * e
-    return bradley_terry_loss(rewards[pairs.better], rewards[pairs.worse], label, pairs.weight).loss
+    return comparison_loss(rewards, example, settings.loss == "plackett-luce", settings.label_smoothing)
 
 
 def _both_ways(

@@ -29,7 +29,7 @@ from tutelage.objectives.shaping import shape_rewards
 from tutelage.training.loop import derived_seed
 from tutelage.training.online import ESTIMATORS, Actors, Seen, begin, collect, finish, pick_prompts
 from tutelage.training.rollouts import FlatRollouts, Rollouts
-from tutelage.training.update import Step, TokenLoss, Weigh, policy_sums, update
+from tutelage.training.update import Step, TokenLoss, Weigh, policy_diagnostics, update
 
 ADVANTAGES = {
     "normalised": groups.group_normalised_advantages,
@@ -111,7 +111,9 @@ def grpo_loss(settings: GrpoSettings) -> TokenLoss:
             ESTIMATORS[o.kl_estimator],
         )
         loss = policy.loss + o.kl_coefficient * kl.loss
-        return Step(loss, {**policy_sums(policy), "kl_loss": kl.loss}, policy.ratio_min, policy.ratio_max)
+        return Step(
+            loss, {**policy_diagnostics(policy), "kl_loss": kl.loss}, policy.ratio_min, policy.ratio_max
+        )
 
     return loss_of
 

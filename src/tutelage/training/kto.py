@@ -19,11 +19,9 @@ from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
 from tutelage.objectives.direct import kto_loss, kto_reference_point
-from tutelage.training.direct import Learner, accuracy, micro_batches, policy_sums, reference_sums
-from tutelage.training.epochs import train_epochs
-from tutelage.training.loop import plan_batches, require_finite
+from tutelage.training.direct import Learner, learn, micro_batches, policy_sums, reference_sums, response_sums
+from tutelage.training.loop import require_finite
 from tutelage.training.ranked import RankedExample
-from tutelage.training.sft import trainable
 
 
 def train_kto(
@@ -44,26 +42,14 @@ def train_kto(
     strangers = mismatched(train)
     reference = reference_sums(learner, train, settings.length_normalised)
     under_strangers = reference_sums(learner, strangers, settings.length_normalised)
-    train_epochs(
-        trainable(learner.policy, learner.adapter),
-        plan_batches(len(train), settings.batch, settings.epochs, seed),
-        lambda chosen, step: accumulate(
-            learner,
-            [train[i] for i in chosen],
-            [reference[i] for i in chosen],
-            reference_point(
-                learner, [strangers[i] for i in chosen], [under_strangers[i] for i in chosen], settings
-            ),
-            settings,
-            step,
-        ),
-        settings.optim,
-        folder=folder,
-        recorder=recorder,
-        checkpoint_every=settings.checkpoint_every,
-    )
-    comparisons = float(sum(len(example.pairs) for example in train))
-    return {"held_out_accuracy": accuracy(learner, held_out, settings), "comparisons": comparisons}
+
+    def step_on(chosen: Sequence[int], step: int) -> dict[str, float]:
+        batch, held = [train[i] for i in chosen], [reference[i] for i in chosen]
+        away, held_away = [strangers[i] for i in chosen], [under_strangers[i] for i in chosen]
+        kl = reference_point(learner, away, held_away, settings)
+        return accumulate(learner, batch, held, kl, settings, step)
+
+    return learn(learner, train, held_out, settings, step_on, folder=folder, recorder=recorder, seed=seed)
 
 
 def accumulate(
@@ -134,6 +120,5 @@ def reference_point(
     settings: DirectSettings,
 ) -> Tensor:
     """KTO's z0 over the batch, from its responses under prompts that are not theirs."""
-    policy = Learner(learner.policy, learner.adapter, learner.policy, learner.adapter)
-    mine = reference_sums(policy, strangers, settings.length_normalised)
+    mine = response_sums(learner.policy, learner.adapter, strangers, settings.length_normalised)
     return kto_reference_point(torch.cat(mine), torch.cat(list(reference)))

@@ -39,7 +39,7 @@ from tutelage.training.online import (
     shape,
 )
 from tutelage.training.rollouts import FlatRollouts, Rollouts
-from tutelage.training.update import Step, TokenLoss, policy_sums, update
+from tutelage.training.update import Step, TokenLoss, policy_diagnostics, update
 
 
 def train_ppo(
@@ -89,7 +89,7 @@ def ppo_loss(settings: PpoSettings, policy_learns: bool = True) -> TokenLoss:
         )
         value = clipped_value_loss(seen.values, old.values, old.returns, everywhere, o.value_clip, num_tokens)
         sums = {
-            **policy_sums(policy),
+            **policy_diagnostics(policy),
             "value_loss": value.loss,
             "value_clip_fraction": value.clip_fraction,
         }

@@ -13,6 +13,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.records import Comparison, Prompt, Ranking, Response
 from tutelage.data.tokens import TokenContract
 from tutelage.models.scoring import Pair
+from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
 
 
 class LabelledPairs(NamedTuple):
@@ -68,6 +69,21 @@ def pairs_won(scores: Tensor, example: RankedExample) -> tuple[float, float]:
     strict = [(i, j) for i, j, preference, _ in example.pairs if preference > 0.5]
     won = sum(float(scores[i] > scores[j]) + 0.5 * float(scores[i] == scores[j]) for i, j in strict)
     return won, float(len(strict))
+
+
+def comparison_loss(
+    scores: Tensor, example: RankedExample, plackett_luce: bool, label_smoothing: float = 0.0
+) -> Tensor:
+    """The loss of one prompt's scores `(K,)`, a reward model's or implicit ones: one unit whatever it holds.
+
+    Plackett-Luce on its rankings if asked and there are any, otherwise Bradley-Terry on its pairs, of
+    whose labels the share `label_smoothing` is taken to be wrong.
+    """
+    if plackett_luce and example.rankings:
+        return ranking_loss([(scores, *ranked) for ranked in example.rankings], "plackett-luce").loss
+    pairs, e = example.labelled(scores.device), label_smoothing
+    label = pairs.preference * (1.0 - e) + (1.0 - pairs.preference) * e
+    return bradley_terry_loss(scores[pairs.better], scores[pairs.worse], label, pairs.weight).loss
 
 
 def ranked_examples(

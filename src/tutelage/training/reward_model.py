@@ -19,11 +19,10 @@ from tutelage.core.recorder import Recorder
 from tutelage.core.settings import RewardSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.reward import RewardModel
-from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
 from tutelage.training.epochs import train_epochs
 from tutelage.training.loop import plan_batches, require_finite
 from tutelage.training.measure import measure, pair_accuracy, scored
-from tutelage.training.ranked import RankedExample, pairs_won
+from tutelage.training.ranked import RankedExample, comparison_loss, pairs_won
 
 LOOKED_AT = 200
 """Training prompts that the mean and deviation of scores, and the training accuracy, are taken from."""
@@ -102,10 +101,5 @@ def accumulate(
 
 def prompt_loss(scores: Tensor, example: RankedExample, settings: RewardSettings) -> Tensor:
     """The loss of one prompt, whose scores are `(K,)`: one unit, however many pairs or rankings it has."""
-    if settings.loss == "plackett-luce" and example.rankings:
-        loss = ranking_loss([(scores, *ranked) for ranked in example.rankings], settings.loss).loss
-    else:
-        pairs = example.labelled(scores.device)
-        better, worse = scores[pairs.better], scores[pairs.worse]
-        loss = bradley_terry_loss(better, worse, preference=pairs.preference, weight=pairs.weight).loss
+    loss = comparison_loss(scores, example, settings.loss == "plackett-luce")
     return loss + settings.score_l2 * scores.square().mean()

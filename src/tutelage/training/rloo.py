@@ -31,7 +31,7 @@ from tutelage.training.online import (
     shape,
 )
 from tutelage.training.rollouts import FlatRollouts, Rollouts
-from tutelage.training.update import Step, TokenLoss, policy_sums, update
+from tutelage.training.update import Step, TokenLoss, policy_diagnostics, update
 
 
 def train_rloo(
@@ -79,6 +79,6 @@ def rloo_loss(settings: RlooSettings) -> TokenLoss:
             num_tokens,
             token_weights=old.weights,
         )
-        return Step(policy.loss, policy_sums(policy), policy.ratio_min, policy.ratio_max)
+        return Step(policy.loss, policy_diagnostics(policy), policy.ratio_min, policy.ratio_max)
 
     return loss_of

@@ -37,7 +37,7 @@ Weigh = Callable[[Tensor], Tensor]
 """Token weights `(B, T)` from a minibatch's response mask (`objectives.groups`)."""
 
 
-def policy_sums(policy: PpoPolicyLoss) -> dict[str, Tensor]:
+def policy_diagnostics(policy: PpoPolicyLoss) -> dict[str, Tensor]:
     """The diagnostics of a policy loss that add up over micro-batches."""
     return {
         "policy_loss": policy.loss,
