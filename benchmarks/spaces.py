@@ -22,7 +22,7 @@ from tutelage.core.settings import PpoSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.kernels import attention
 from tutelage.models.loading import Loaded
-from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
+from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.sampling.local import LocalSampler
 from tutelage.training.online import Actors
@@ -197,8 +197,8 @@ def value_error(actors: Actors, space: Space) -> float:
     exact = exact_values(policy_log, reference_log, space)
     pairs: list[Pair] = [(PROMPT, r) for r in space.responses]
     with torch.no_grad():
-        rows, _ = predictors(pairs, actors.policy.device)
-        found = actors.value(actors.policy.hidden(joined(pairs, actors.policy.device))[rows])
+        hidden, _ = predicting(actors.policy, pairs)
+        found = actors.value(hidden)
     found = found.reshape(-1, space.length)
     wanted = torch.stack(
         [

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models.helpers import padded, plain_model, sequences
-from tutelage.models.packed import by_tokens, pack
+from tutelage.models.packed import by_tokens, pack, pack_apart
 from tutelage.models.trunk import Trunk
 
 LENGTHS = (7, 1, 12, 150, 7)
@@ -27,7 +27,7 @@ def test_packed_hidden_states_equal_the_padded_forward_of_transformers(
     positions = (seen.cumsum(1) - 1).clamp(min=0)
     with torch.no_grad():
         theirs = model.model(input_ids=ids, attention_mask=seen, position_ids=positions).last_hidden_state
-        ours = new_trunk().hidden(pack(rows)).split(LENGTHS)
+        ours = new_trunk().hidden(pack_apart(rows)).split(LENGTHS)
     for mine, row, mask in zip(ours, theirs, seen.bool(), strict=True):
         torch.testing.assert_close(mine, row[mask], atol=1e-4, rtol=0)
 
@@ -36,24 +36,23 @@ def test_a_sequence_does_not_see_its_neighbours(new_trunk: Callable[..., Trunk])
     trunk, rows = new_trunk(), sequences(LENGTHS)
     others = [rows[0], *sequences(LENGTHS[1:], seed=9)]
     with torch.no_grad():
-        first = trunk.hidden(pack(rows))[: LENGTHS[0]]
-        second = trunk.hidden(pack(others))[: LENGTHS[0]]
+        first = trunk.hidden(pack_apart(rows))[: LENGTHS[0]]
+        second = trunk.hidden(pack_apart(others))[: LENGTHS[0]]
     assert torch.equal(first, second)
 
 
 def test_no_gradient_flows_between_neighbours(new_trunk: Callable[..., Trunk]) -> None:
     trunk, rows = new_trunk(adapters=False), [[5, 6, 7], [8, 9, 10, 11]]
     trunk.model.get_input_embeddings().weight.grad = None
-    trunk.hidden(pack(rows))[:3].square().sum().backward()
+    trunk.hidden(pack_apart(rows))[:3].square().sum().backward()
     touched = trunk.model.get_input_embeddings().weight.grad.abs().sum(1).nonzero()[:, 0].tolist()
     assert touched == [5, 6, 7]
 
 
 def test_positions_and_ends_by_hand() -> None:
-    packed = pack([[9, 9, 9], [8], [7, 7]])
+    packed = pack_apart([[9, 9, 9], [8], [7, 7]])
     assert packed.ids.tolist() == [9, 9, 9, 8, 7, 7]
     assert packed.positions.tolist() == [0, 1, 2, 0, 0, 1]
-    assert packed.starts.tolist() == [0, 3, 4]
     assert packed.ends.tolist() == [2, 3, 5]
 
 
@@ -61,6 +60,8 @@ def test_positions_and_ends_by_hand() -> None:
 def test_an_empty_sequence_cannot_be_packed(rows: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="empty"):
         pack(rows)
+    with pytest.raises(ValueError, match="empty"):
+        pack_apart(rows)
 
 
 @given(st.lists(st.integers(1, 50), max_size=30), st.integers(1, 60))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tutelage.models.packed import Packed, by_tokens, pack_branches
+from tutelage.models.packed import Packed, by_tokens, pack
 from tutelage.models.trunk import Trunk
 
 Pair = tuple[Sequence[int], Sequence[int]]
@@ -15,37 +15,29 @@ Pair = tuple[Sequence[int], Sequence[int]]
 
 
 def joined(pairs: Sequence[Pair], device: torch.device) -> Packed:
-    """Each prompt followed by its response, packed; neighbours with the same prompt share it."""
-    return pack_branches(_shared(pairs), device)
+    """Each prompt followed by its response, packed; what they begin with alike is laid down once."""
+    return pack([[*prompt, *response] for prompt, response in pairs], device)
 
 
-def predictors(pairs: Sequence[Pair], device: torch.device) -> tuple[Tensor, Tensor]:
-    """For `joined(pairs)`: the rows whose hidden state predicts a response token, and those tokens.
+def predictors(pairs: Sequence[Pair], packed: Packed) -> tuple[Tensor, Tensor]:
+    """For `packed = joined(pairs)`: the rows whose hidden state predicts a response token, and those tokens.
 
     Both `(M,)`, M being the response tokens of all pairs together, in order.
     """
     rows: list[int] = []
     targets: list[int] = []
-    offset = 0
-    for prompt, responses in _shared(pairs):
-        offset += len(prompt)
-        last_of_prompt = offset - 1
-        for response in responses:
-            rows.append(last_of_prompt)
-            rows.extend(range(offset, offset + len(response) - 1))
-            targets.extend(response)
-            offset += len(response)
+    for index, (prompt, response) in enumerate(pairs):
+        rows.extend(packed.tokens_of(index)[len(prompt) - 1 : -1])
+        targets.extend(response)
+    device = packed.ids.device
     return torch.tensor(rows, device=device), torch.tensor(targets, dtype=torch.long, device=device)
 
 
-def _shared(pairs: Sequence[Pair]) -> list[tuple[Sequence[int], list[Sequence[int]]]]:
-    groups: list[tuple[Sequence[int], list[Sequence[int]]]] = []
-    for prompt, response in pairs:
-        if groups and list(groups[-1][0]) == list(prompt):
-            groups[-1][1].append(response)
-        else:
-            groups.append((prompt, [response]))
-    return groups
+def predicting(trunk: Trunk, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Hidden states `(M, H)` that predict the response tokens of all pairs, in order, and those tokens `(M,)`."""
+    packed = joined(pairs, trunk.device)
+    rows, targets = predictors(pairs, packed)
+    return trunk.hidden(packed)[rows], targets
 
 
 def response_logprobs(
@@ -60,8 +52,7 @@ def response_logprobs(
     with torch.no_grad():
         for group in by_tokens(lengths, max_tokens):
             chosen = [pairs[i] for i in group]
-            rows, targets = predictors(chosen, trunk.device)
-            hidden = trunk.hidden(joined(chosen, trunk.device))[rows]
+            hidden, targets = predicting(trunk, chosen)
             logprobs, _ = trunk.token_logprobs(hidden, targets, temperature)
             results.extend(logprobs.cpu().split([len(response) for _, response in chosen]))
     return results

@@ -19,6 +19,7 @@ from tutelage.core.errors import ModelError
 from tutelage.core.settings import LoraSettings
 from tutelage.data.tokens import TokenContract
 from tutelage.models import lora
+from tutelage.models.kernels import elementwise
 from tutelage.models.kernels.logprob import token_logprobs
 from tutelage.models.loading import Loaded
 from tutelage.models.packed import Packed
@@ -37,6 +38,7 @@ class Trunk:
         self.shapes: dict[str, lora.AdapterShape] = {}
         self._active = lora.ActiveAdapter()
         self.layers: dict[str, lora.LoraLinear] = {}
+        elementwise.install(self.model)
         self.model.requires_grad_(not adapters)
         if adapters:
             self.layers = lora.install(self.model, self._active)
@@ -69,8 +71,7 @@ class Trunk:
             input_ids=packed.ids[None],
             position_ids=packed.positions[None],
             use_cache=False,
-            sequence_lengths=packed.lengths,
-            sequence_branches=packed.branches,
+            packed=packed,
         )
         return out.last_hidden_state[0]
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
 from tutelage.models.packed import by_tokens
-from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
+from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives.direct import length_normalised
 from tutelage.training.epochs import Accumulate, train_epochs
@@ -80,8 +80,7 @@ def response_sums(
 def policy_sums(learner: Learner, pairs: Sequence[Pair], normalised: bool) -> Tensor:
     """The policy's log-probability `(N,)` of each response, with its gradient, in one forward pass, in nats."""
     trunk = learner.policy
-    rows, targets = predictors(pairs, trunk.device)
-    hidden = trunk.hidden(joined(pairs, trunk.device))[rows]
+    hidden, targets = predicting(trunk, pairs)
     logprobs, _ = trunk.token_logprobs(hidden, targets)
     lengths = torch.tensor([len(response) for _, response in pairs], device=trunk.device)
     owner = torch.repeat_interleave(torch.arange(len(pairs), device=trunk.device), lengths)

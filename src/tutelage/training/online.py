@@ -19,7 +19,7 @@ from tutelage.core.recorder import Recorder
 from tutelage.core.settings import OnlineSettings, RewardObjective
 from tutelage.models.heads import ScalarHead
 from tutelage.models.packed import by_tokens
-from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
+from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives import kl as kls
 from tutelage.objectives.policy import truncated_importance_weights
@@ -125,8 +125,7 @@ def collect(
 def look_at(actors: Actors, pairs: Sequence[Pair], settings: OnlineSettings) -> Seen:
     """The policy's log-probability, entropy and value at each response token of all pairs."""
     trunk = actors.policy
-    rows, targets = predictors(pairs, trunk.device)
-    hidden = trunk.hidden(joined(pairs, trunk.device))[rows]
+    hidden, targets = predicting(trunk, pairs)
     logprobs, entropy = trunk.token_logprobs(hidden, targets, settings.temperature)
     if actors.value is None:
         return Seen(logprobs, entropy, torch.zeros_like(logprobs))

@@ -23,7 +23,7 @@ from tutelage.core.records import Demonstration
 from tutelage.core.settings import SftSettings
 from tutelage.data.tokens import TokenContract
 from tutelage.models.packed import by_tokens
-from tutelage.models.scoring import Pair, joined, predictors, response_logprobs
+from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives.language import token_nll_loss
 from tutelage.training.loop import Optimizer, plan_batches, require_finite
@@ -109,8 +109,7 @@ def accumulate(trunk: Trunk, batch: Sequence[Pair], micro_batch_tokens: int, ste
     total = 0.0
     for group in by_tokens([len(p) + len(r) for p, r in batch], micro_batch_tokens):
         chosen = [batch[i] for i in group]
-        rows, targets = predictors(chosen, trunk.device)
-        hidden = trunk.hidden(joined(chosen, trunk.device))[rows]
+        hidden, targets = predicting(trunk, chosen)
         logprobs, _ = trunk.token_logprobs(hidden, targets)
         loss = token_nll_loss(
             logprobs, torch.ones_like(logprobs, dtype=torch.bool), num_tokens=num_tokens

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tutelage.models.kernels.fused import Attend, FusedModel
-from tutelage.models.packed import by_tokens, pack
+from tutelage.models.packed import by_tokens, pack_apart
 
 PREFILL_TOKENS = 4096
 """Prompt tokens read in one pass."""
@@ -94,7 +94,7 @@ class FusedDecoder:
             columns = slice(self.starts[row], self.starts[row] + known)
             for cache, prefix in zip((self.keys, self.values), self.prefix, strict=True):
                 cache[:, row, :, columns] = prefix
-        packed = pack([p[known:] for p in prompts], device)
+        packed = pack_apart([p[known:] for p in prompts], device)
         lengths = torch.tensor(packed.lengths, device=device)
         span = max(packed.lengths)
         rows = torch.arange(len(prompts), device=device).repeat_interleave(lengths)
