@@ -6,7 +6,7 @@ READY := $(VENV)/.ready-user
 READY_DEV := $(VENV)/.ready-dev
 DEMO ?= demo
 
-.PHONY: help setup demo test test-fast lint types claims docs clean
+.PHONY: help setup demo test test-fast lint types claims bench bench-quick bench-growth docs clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,15 @@ types: $(READY_DEV) ## strict types in core, objectives and stats
 
 claims: $(READY_DEV) ## measure what is claimed; ONLY=main-job for one subject
 	$(BIN)/python -m benchmarks.claims $(ONLY)
+
+bench: $(READY_DEV) ## speed and memory beside TRL's; ONLY="sft_lora ppo" for some rows
+	$(BIN)/python -m benchmarks.bench $(ONLY)
+
+bench-quick: $(READY_DEV) ## the same with fewer and shorter repetitions, in under 10 minutes
+	$(BIN)/python -m benchmarks.bench --quick $(ONLY)
+
+bench-growth: $(READY_DEV) ## our time and memory against the size of the work
+	$(BIN)/python -m benchmarks.bench.growth $(ONLY)
 
 docs: $(READY_DEV) ## write the generated pages of docs/ anew
 	$(BIN)/python scripts/docs.py

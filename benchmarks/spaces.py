@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from tutelage.models.loading import Loaded
 from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.sampling.local import LocalSampler
+from tutelage.stats.best_of_n import best_distribution
 from tutelage.training.online import Actors
 from tutelage.training.ranked import RankedExample
 
@@ -160,6 +162,54 @@ def covering_optimum(reference_logprobs: Tensor, space: Space) -> Tensor:
             (middle, high) if float((beta * reference / (middle - rewards)).sum()) > 1 else (low, middle)
         )
     return (beta * reference / (high - rewards)).log().log_softmax(0).float()
+
+
+def best_of_n_optimum(reference_logprobs: Tensor, space: Space, n: int) -> Tensor:
+    """log of what the best of `n` draws from the reference is: where one round of rejection sampling ends."""
+    reference = reference_logprobs.double().exp()
+    best = best_distribution((reference / reference.sum()).numpy(), space.rewards.flatten().numpy(), n)
+    return torch.from_numpy(best).log().float()
+
+
+def constrained_optimum(reference_logprobs: Tensor, space: Space, target: float) -> Tensor:
+    """log of the policy of most reward at a KL of at most `target`: pi_ref exp(r / b) / Z at the b of that KL.
+
+    The KL falls as b grows; b is found by halving an interval of its logarithm.
+    """
+    low, high = math.log(1e-2), math.log(1e2)
+    for _ in range(100):
+        middle = (low + high) / 2
+        tilted = (reference_logprobs + space.rewards.flatten() / math.exp(middle)).log_softmax(0)
+        low, high = (middle, high) if kl_divergence(tilted, reference_logprobs) > target else (low, middle)
+    return (reference_logprobs + space.rewards.flatten() / math.exp(high)).log_softmax(0)
+
+
+def pretraining_optimum(reference_logprobs: Tensor, space: Space, coefficient: float) -> Tensor:
+    """log of the policy that maximises E[r] - beta KL(pi || pi_ref) + g E[log pi] over all responses evenly.
+
+    Setting the gradient to zero under sum pi = 1 gives r - beta log(pi / pi_ref) + g u / pi = lambda, u being
+    1 over the number of responses. The left side falls as pi grows, so each pi is found by halving an interval
+    of its logarithm, and so is lambda, for which the probabilities sum to 1.
+    """
+    reference, rewards = reference_logprobs.double(), space.rewards.flatten().double()
+    even = coefficient / len(rewards)
+
+    def at(multiplier: float) -> Tensor:
+        low, high = torch.full_like(rewards, -60.0), torch.full_like(rewards, 60.0)
+        for _ in range(80):
+            middle = (low + high) / 2
+            left = rewards - space.beta * (middle - reference) + even * (-middle).exp()
+            low, high = (
+                torch.where(left > multiplier, middle, low),
+                torch.where(left > multiplier, high, middle),
+            )
+        return high
+
+    low, high = float(rewards.min()) - 50.0, float(rewards.max()) + 50.0
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(at(middle).exp().sum()) > 1 else (low, middle)
+    return at(high).log_softmax(0).float()
 
 
 def kl_divergence(p_log: Tensor, q_log: Tensor) -> float:

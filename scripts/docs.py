@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from tutelage.core.recipe import Recipe
-from tutelage.core.settings import OptimSettings, Source
+from tutelage.core.settings import OptimSettings, PerspectiveSettings, Source
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTICE = "<!-- Made by `python scripts/docs.py`. Change the source and run it again. -->\n"
@@ -30,10 +30,16 @@ GROUPS = {
     "sft": "Supervised fine-tuning.",
     "sample": "Several responses to each prompt, for people or the AI judge to rank.",
     "judge": "The AI judge, and what it must show before its labels train anything.",
-    "reward": "The reward model, which PPO maximises.",
+    "reward": "The reward model, which online methods maximise. It is trained only if one of them is named.",
     "referee": "The judge that only evaluates: a reward model trained on other comparisons.",
     "ppo": "Proximal policy optimisation (Schulman et al. 2017; Ouyang et al. 2022, appendix C.4).",
-    "evaluate": "Base, SFT and PPO measured on prompts that were never trained on.",
+    "rloo": "REINFORCE with the other responses to a prompt as baseline (Ahmadian et al. 2024).",
+    "grpo": "Group relative policy optimisation (Shao et al. 2024), with the corrections of Dr. GRPO and DAPO.",
+    "rejection": "Rejection sampling fine-tuning: learn the best of several responses (RAFT, Dong et al. 2023).",
+    "online_dpo": "DPO on pairs of the policy's own responses (Guo et al. 2024); in `policies` it is `online-dpo`.",
+    "dpo": "Direct preference optimisation (Rafailov et al. 2023) and its relatives.",
+    "kto": "Kahneman-Tversky optimisation (Ethayarajh et al. 2024).",
+    "evaluate": "Base, SFT and every policy measured on prompts that were never trained on.",
     "report": "The page with the evidence.",
 }
 
@@ -54,7 +60,7 @@ WORDS = {
     "Source.limit": "the first so many usable rows; null: all",
     "DataSettings.demonstrations": "a list of sources",
     "DataSettings.comparisons": "a list of sources: pairs or rankings",
-    "DataSettings.prompts": "a list of sources: what PPO and sampling answer",
+    "DataSettings.prompts": "a list of sources: what sampling and online methods answer",
     "OptimSettings.learning_rate": "at its peak",
     "OptimSettings.weight_decay": "decoupled, as in AdamW",
     "OptimSettings.beta1": "decay of the first moment",
@@ -71,19 +77,19 @@ WORDS = {
     "JudgeSettings.ai": "whether an AI judge is measured, and used if it passes",
     "JudgeSettings.measure_prompts": "prompts of the measuring split that its agreement is taken on",
     "JudgeSettings.criterion": "the question that it is asked",
-    "RewardSettings.loss": "on pairs, or on whole rankings with ties",
+    "RewardSettings.loss": "on pairs (margin: with gaps where raters saw them), or on whole rankings with ties",
     "RewardSettings.epochs": "passes over the prompts",
     "RewardSettings.checkpoint_every": "steps between checkpoints",
-    "PpoSettings.iterations": "rounds of sampling and updating",
-    "PpoSettings.temperature": "of sampling, and of the log-probabilities that are trained",
-    "PpoSettings.score_scale": "normalised: mean 0 and deviation 1 on the reward model's training responses",
-    "PpoSettings.held_out_prompts": "prompts that are looked at and never trained on; at most a quarter",
-    "PpoObjective.clip": "the ratio of probabilities counts between 1 - clip and 1 + clip",
+    "OnlineSettings.iterations": "rounds of sampling and updating",
+    "OnlineSettings.temperature": "of sampling, and of the log-probabilities that are trained",
+    "OnlineSettings.score_scale": "normalised: mean 0 and deviation 1 on the reward model's training responses",
+    "OnlineSettings.held_out_prompts": "prompts that are looked at and never trained on; at most a quarter",
+    "GroupSettings.responses_per_prompt": "how many are compared with each other",
+    "RewardObjective.clip": "the ratio of probabilities counts between 1 - clip and 1 + clip",
     "PpoObjective.value_clip": "how far a new value may move from the old one",
     "PpoObjective.value_coefficient": "weight of the value loss beside the policy loss",
-    "PpoObjective.kl_coefficient": "price of a nat of divergence from the reference, in units of the score",
-    "PpoObjective.kl_estimator": "Schulman's estimators, see metrics.md",
-    "PpoObjective.kl_controller": "adaptive steers the coefficient towards kl_target",
+    "RewardObjective.kl_coefficient": "price of a nat of divergence from the reference, in units of the score",
+    "RewardObjective.kl_estimator": "Schulman's estimators, see metrics.md",
     "PpoObjective.gamma": "discount of later rewards",
     "PpoObjective.gae_lambda": "1: plain returns minus values; 0: one-step errors",
     "PpoObjective.whiten_advantages": "mean 0 and deviation 1 over an iteration",
@@ -91,7 +97,9 @@ WORDS = {
     "EvaluateSettings.batch": "sequences decoded side by side",
     "EvaluateSettings.bootstrap": "resamples behind an interval",
     "ReportSettings.title": "heading of the page",
-    "ReportSettings.side_by_side": "prompts shown with the answers of all three models",
+    "GrpoObjective.clip": "the ratio of probabilities counts between 1 - clip and 1 + clip",
+    "GrpoObjective.kl_coefficient": "weight of the KL to the reference in the loss",
+    "ReportSettings.side_by_side": "prompts shown with the answers of all models",
 }
 
 
@@ -102,7 +110,7 @@ def settings(group: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, Fi
         if inspect.isclass(inner) and issubclass(inner, BaseModel):
             yield from settings(inner, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", f"{group.__name__}.{name}", field
+            yield f"{prefix}{name}", f"{owner(group, name)}.{name}", field
 
 
 def words(key: str, field: FieldInfo) -> str:
@@ -110,6 +118,13 @@ def words(key: str, field: FieldInfo) -> str:
     if field.description:
         return field.description
     return WORDS[key.removeprefix("Recipe.")]
+
+
+def owner(group: type[BaseModel], name: str) -> str:
+    """The settings class that first declares a field, so that its words are said once for all that share it."""
+    return next(
+        one.__name__ for one in reversed(group.__mro__) if name in vars(one).get("__annotations__", {})
+    )
 
 
 def kind(field: FieldInfo) -> str:
@@ -124,6 +139,8 @@ def kind(field: FieldInfo) -> str:
         text = f"{', '.join(first)} or {last}"
     elif get_origin(annotation) is tuple:
         text = "list"
+    elif get_origin(annotation) is dict:
+        text = "groups by name"
     else:
         text = {int: "whole number", float: "number", str: "text", bool: "true or false"}[annotation]
     signs = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -153,8 +170,12 @@ def recipe_page() -> str:
             lines += ["", "A source is one entry of the first three:", ""]
             shown = Source(source="x").model_dump() | {"source": PydanticUndefined}
             lines += _table(list(settings(Source, "")), shown)
+        if name == "reward":
+            lines += ["", "A perspective is one group of `perspectives`:", ""]
+            shown = PerspectiveSettings(categories=("x",)).model_dump() | {"categories": PydanticUndefined}
+            lines += _table(list(settings(PerspectiveSettings, "")), shown)
     lines += ["", "## optim", "", "AdamW (Loshchilov and Hutter 2019), inside `sft`, `reward`, `referee` and"]
-    lines += ["`ppo`; where a group above gives another default, that one holds.", ""]
+    lines += ["each method's group; where a group above gives another default, that one holds.", ""]
     lines += _table(list(settings(OptimSettings, "")), usual)
     return "\n".join(lines) + "\n"
 
@@ -173,7 +194,7 @@ def _table(rows: list[tuple[str, str, FieldInfo]], defaults: dict[str, Any]) -> 
             value = value[part]
         required = field.is_required() or value is PydanticUndefined
         default = "required" if required else f"`{_yaml(value)}`"
-        lines.append(f"| `{name}` | {default} | {kind(field)} | {words(key, field)} |")
+        lines.append(f"| `{name}` | {default} | {kind(field)} | {words(key, field).replace('|', '&#124;')} |")
     return lines
 
 
@@ -183,7 +204,9 @@ def _yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return "[]"
+        return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, dict):
+        return "{}"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -49,8 +49,8 @@ def workplace() -> Path:
 _HELD: dict[str, IO[str]] = {}
 
 
-def emptied(name: str) -> Path:
-    """A fresh, empty folder in the workplace, this process's own until it ends.
+def held(name: str) -> Path:
+    """A folder in the workplace with what earlier runs left there, this process's own until it ends.
 
     Raises `RuntimeError` if another process works there: two at once would each spoil the other's numbers.
     """
@@ -64,6 +64,13 @@ def emptied(name: str) -> Path:
                 f"another run of the claims works in {workplace() / name}: wait for it"
             ) from None
     folder = workplace() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def emptied(name: str) -> Path:
+    """A fresh, empty folder in the workplace, this process's own until it ends. Raises as `held`."""
+    folder = held(name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

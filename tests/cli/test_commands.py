@@ -11,7 +11,9 @@ import pytest
 from tests.cli.conftest import Command
 from tests.pipeline.fakes import FAKES, RECIPE, read_log, with_function
 from tutelage.cli.group import VERBS
-from tutelage.pipeline.graph import STAGES, Stage, StageContext
+from tutelage.core.methods import METHODS
+from tutelage.core.recipe import parse_recipe
+from tutelage.pipeline.graph import Stage, StageContext, stages_of
 from tutelage.pipeline.project import Project
 
 
@@ -145,7 +147,8 @@ def test_data_and_models(folder: Path, command: Command) -> None:
 
 
 def test_every_stage_and_every_verb_has_a_command_with_help(command: Command) -> None:
-    assert {stage.name for stage in STAGES} - {"data"} < set(VERBS)
+    every = parse_recipe({"name": "r", "policies": list(METHODS)})
+    assert {stage.name for stage in stages_of(every)} - {"data"} < set(VERBS)
     for verb in VERBS:
         result = command(verb, "--help")
         assert result.exit_code == 0 and result.stdout.startswith(f"Usage: tutelage {verb}")
@@ -186,6 +189,9 @@ def test_chat_answers_once_and_line_by_line(
 
     monkeypatch.setattr(chat, "open_speakers", lambda _project, names, **_: [Echo(n) for n in names])
     assert command("chat", "hello").stdout == "ppo heard 1: hello\n"
+    recipe = folder / "tutelage.yaml"
+    recipe.write_text(recipe.read_text() + "policies: [ppo, dpo]\n")
+    assert command("chat", "hello").stdout == "dpo heard 1: hello\n"  # the last named is the final model
     result = command("chat", "--stage", "sft", "--beside", "base", stdin="one\n\n/new\ntwo\n/quit\nthree\n")
     assert result.stdout.splitlines() == [
         "sft> sft heard 1: one",

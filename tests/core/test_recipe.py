@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tutelage.core.errors import RecipeError
-from tutelage.core.recipe import apply_overrides, parse_recipe, recipe_from, section
+from tutelage.core.methods import METHODS
+from tutelage.core.recipe import Recipe, apply_overrides, parse_recipe, recipe_from, section
+from tutelage.core.settings import DirectSettings, OnlineSettings
 
 
 def test_naming_one_setting_keeps_its_neighbours() -> None:
@@ -36,9 +38,35 @@ def test_overrides_leave_the_original_alone() -> None:
     assert changed["evaluate"] == {"limit": None}
 
 
+def test_policies_are_named_in_the_recipe() -> None:
+    assert parse_recipe({"name": "x"}).policies == ("ppo",)
+    several = parse_recipe({"name": "x", "policies": ["dpo", "rloo"]})
+    assert (several.policies, several.final) == (("dpo", "rloo"), "rloo")
+    assert parse_recipe({"name": "x", "policies": "kto"}).policies == ("kto",)
+    # a group may stand there for a method that is not named: it decides nothing
+    assert parse_recipe({"name": "x", "grpo": {"rollouts": 64}}).policies == ("ppo",)
+
+
+def test_an_ensemble_keeps_the_lower_layers_of_the_sft_adapter() -> None:
+    reward = {"start": "sft", "upper_layers": 4, "ensemble": {"members": 3}}
+    assert parse_recipe({"name": "x", "reward": reward}).reward.upper_layers == 4
+
+
+def test_every_method_has_a_group_of_settings_of_its_kind() -> None:
+    recipe = Recipe(name="x")
+    kinds = {"online": OnlineSettings, "direct": DirectSettings}
+    for method in METHODS.values():
+        assert isinstance(getattr(recipe, method.group), kinds[method.kind])
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
+        ({"name": "x", "policies": []}, "setting 'policies': name at least one method of ppo, rloo"),
+        ({"name": "x", "policies": ["ppo", "bpo"]}, "there is no method 'bpo': choose from ppo, rloo"),
+        ({"name": "x", "policies": ["dpo", "ppo", "dpo"]}, "'dpo' is named twice: name each method once"),
+        ({"name": "x", "policies": [["ppo"]]}, "there is no method"),
+        ({"name": "x", "policies": {"ppo": 1}}, "name at least one method"),
         ({}, "needs the setting 'name'"),
         (
             {"name": "x", "ppo": {"iteration": 3}},
@@ -48,6 +76,18 @@ def test_overrides_leave_the_original_alone() -> None:
         ({"name": "x", "ppo": 3}, "setting 'ppo'"),
         ({"name": "x", "model": {"tune": "half"}}, "setting 'model.tune'"),
         ({"name": "x", "reward": {"start": "sft", "upper_layers": 4}}, "set reward.upper_layers=null"),
+        (
+            {"name": "x", "model": {"tune": "full"}, "referee": {"ensemble": {"members": 2}}},
+            "set model.tune=lora, or referee.ensemble.members=1",
+        ),
+        (
+            {"name": "x", "reward": {"ensemble": {"aggregate": "median"}}},
+            "setting 'reward.ensemble.aggregate'",
+        ),
+        (
+            {"name": "x", "reward": {"perspectives": {"helpful": {"weight": 2}}}},
+            "needs the setting 'reward.perspectives.helpful.categories'",
+        ),
         (
             {"name": "x", "data": {"referee_share": 0.6, "measure_share": 0.5}},
             "nothing to train the reward model",

@@ -74,8 +74,16 @@ def test_what_a_whole_run_leaves_is_defined(tiny_folder: Path, tmp_path: Path) -
 def test_what_every_method_leaves_is_defined(tmp_path: Path) -> None:
     from benchmarks.spaces import PROMPT, Space, actors_for
     from tutelage.core.recorder import Recorder
-    from tutelage.core.settings import DirectSettings, GrpoSettings, RlooSettings
-    from tutelage.training import dpo, grpo, kto, rloo
+    from tutelage.core.settings import (
+        DpoSettings,
+        GrpoSettings,
+        KtoSettings,
+        OnlineDpoSettings,
+        PpoSettings,
+        RejectionSettings,
+        RlooSettings,
+    )
+    from tutelage.training import dpo, grpo, kto, online_dpo, ppo, rejection, rloo
     from tutelage.training.direct import Learner
     from tutelage.training.ranked import RankedExample
 
@@ -84,24 +92,37 @@ def test_what_every_method_leaves_is_defined(tmp_path: Path) -> None:
     example = RankedExample("p", "", PROMPT, ((0,), (1,), (2, 3)), (), pairs, (1, 1, 2))
     small = {"iterations": 1, "rollouts": 8, "responses_per_prompt": 4, "evaluate_every": 1}
     found: set[str] = set()
-    for name in ("rloo", "grpo", "dpo", "kto"):
+    mixed = PpoSettings.model_validate({"iterations": 1, "objective": {"pretraining_coefficient": 1.0}})
+    by_sampling: dict[str, Any] = {
+        "ppo": lambda *a, **w: ppo.train_ppo(*a, mixed, **w, pretraining=[(PROMPT, (1,))]),
+        "rloo": lambda *a, **w: rloo.train_rloo(*a, RlooSettings.model_validate(small), **w),
+        "grpo": lambda *a, **w: grpo.train_grpo(*a, GrpoSettings.model_validate(small), **w),
+        "rejection": lambda *a, **w: rejection.train_rejection(
+            *a, RejectionSettings.model_validate(small), **w
+        ),
+        "online-dpo": lambda *a, **w: online_dpo.train_online_dpo(
+            *a, OnlineDpoSettings.model_validate(small), **w
+        ),
+    }
+    for name in (*by_sampling, "dpo", "kto"):
         folder = tmp_path / name
         folder.mkdir()
         where: dict[str, Any] = {"folder": folder, "recorder": Recorder(name, folder), "seed": 0}
         actors = actors_for(space, seed=1)
-        actors.value = None
+        actors.value = actors.value if name == "ppo" else None
         learner = Learner(actors.policy, None, actors.reference, None)
-        if name == "rloo":
-            rloo.train_rloo(actors, [PROMPT] * 2, [PROMPT], RlooSettings.model_validate(small), **where)
-        elif name == "grpo":
-            grpo.train_grpo(actors, [PROMPT] * 2, [PROMPT], GrpoSettings.model_validate(small), **where)
+        if name in by_sampling:
+            by_sampling[name](actors, [PROMPT] * 2, [PROMPT], **where)
         else:
-            train = dpo.train_dpo if name == "dpo" else kto.train_kto
-            other = dataclasses.replace(example, prompt=(1, 0))
-            found |= set(train(learner, [example, other], [example], DirectSettings(loss=name), **where))
+            both = [example, dataclasses.replace(example, prompt=(1, 0))]
+            if name == "dpo":
+                found |= set(dpo.train_dpo(learner, both, [example], DpoSettings(), **where))
+            else:
+                found |= set(kto.train_kto(learner, both, [example], KtoSettings(), **where))
         for line in _lines(folder / "metrics.jsonl"):
             found |= set(line) - {"step"}
-    assert {"kl_loss", "implicit_reward", "reference_point", "held_out_accuracy"} <= found
+    assert {"kl_loss", "reward_margin", "reference_point", "held_out_accuracy"} <= found
+    assert {"pretraining_loss", "kept_share", "held_out_kl"} <= found
     assert found <= NAMED
 
 

@@ -1,61 +1,103 @@
-"""The memory estimate: its counts against real models, and the sentence when it does not fit."""
+"""The memory plan: its peak, and the sentence when it does not fit, whose advice is followed to see if it helps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
-from tests.models.helpers import add_random_adapter
 from tutelage.core.errors import ResourceError
-from tutelage.models.memory import GIB, MemoryPlan, ModelSize, available, estimate, require_fits
-from tutelage.models.trunk import Trunk
+from tutelage.models.inventory import ModelSize, Work
+from tutelage.models.memory import GIB, MemoryPlan, advice, available, changes, estimate, require_fits
+
+SIZE = ModelSize(
+    parameters=134_515_008, layer_parameters=3_540_096, layers=30, width=576, inner=1536,
+    heads=9, head_width=64, kv_heads=3, vocabulary=49152,
+)  # fmt: skip
+PPO = Work(
+    stage="ppo", group="ppo", dtype=torch.float32, device="cpu", full=True, rank=16, max_prompt=512, max_response=256,
+    trunks=3, adapters=3, micro_batch_tokens=4096, decode_batch=32,
+)  # fmt: skip
 
 
-def _plan(size: ModelSize, **changed: object) -> MemoryPlan:
-    settings = {
-        "dtype": torch.float32, "lora_rank": 4, "num_adapters": 1, "micro_batch_tokens": 256, "longest": 64,
-    }  # fmt: skip
-    return estimate(**{"stage": "sft", "size": size, **settings, **changed})  # type: ignore[arg-type]
-
-
-def test_weights_are_counted_as_they_are(new_trunk: Callable[..., Trunk]) -> None:
-    trunk = new_trunk()
-    config, base = trunk.model.config, sum(p.numel() for p in new_trunk(adapters=False).model.parameters())
-    add_random_adapter(trunk, "a", rank=4)
-    adapter = sum(p.numel() for p in trunk.adapter_parameters("a"))
-    size = ModelSize.of(config)
-    assert size.parameters == base
-    assert _plan(size).weights == 4 * (base + adapter)
-    assert _plan(size, num_adapters=3, dtype=torch.bfloat16).weights == 2 * base + 3 * 4 * adapter
-    # Gradient and two moments in fp32, 12 bytes a trained parameter.
-    assert _plan(size).trained == 12 * adapter
-    assert _plan(size, lora_rank=None).trained == 16 * base
-
-
-def test_each_setting_moves_its_own_part(new_trunk: Callable[..., Trunk]) -> None:
-    size = ModelSize.of(new_trunk().model.config)
-    plain = _plan(size)
-    assert plain.cache == 0
-    assert _plan(size, stage="sample").trained == 0
-    assert _plan(size, micro_batch_tokens=512).activations > 1.5 * plain.activations
-    # 2 layers, keys and values, 2 heads of 16, 8 rows, 64 + 10 tokens, 4 bytes; and the decoding copy.
-    cache = 2 * 2 * 2 * 16 * 8 * (64 + 10) * 4
-    assert _plan(size, decode_batch=8, decode_tokens=10).cache == cache + size.parameters * 4
-    assert plain.total == sum((plain.weights, plain.trained, plain.activations, plain.cache, plain.runtime))
-
-
-def test_too_large_is_one_sentence_with_the_setting_that_helps() -> None:
-    plan = MemoryPlan("ppo", weights=GIB, trained=5 * GIB, activations=2 * GIB, cache=0, runtime=GIB)
-    require_fits(plan, 9 * GIB)
+def refused(free: int, **changed: Any) -> str:
     with pytest.raises(ResourceError) as caught:
-        require_fits(plan, 3 * GIB)
-    said = str(caught.value)
-    assert said.startswith("ppo needs about 9.0 GiB and 3.0 GiB are free")
-    assert said.endswith("try model.tune=lora")
+        require_fits(replace(PPO, **changed), SIZE, free)
+    return str(caught.value)
+
+
+def test_the_peak_is_what_is_held_and_the_largest_phase() -> None:
+    plan = MemoryPlan("sft", {"weights": 5}, {"learning": {"a": 1, "b": 2}, "decoding": {"c": 4}})
+    assert (plan.peak, plan.total) == ("decoding", 9)
+    assert plan.lines() == ["weights 0.00 GiB", "c 0.00 GiB"]
+
+
+def test_what_fits_is_planned_and_what_does_not_is_one_sentence() -> None:
+    total = estimate(PPO, SIZE).total
+    assert require_fits(PPO, SIZE, total).total == total
+    said = refused(total - 1)
+    assert said.startswith(f"ppo needs about {total / GIB:.1f} GiB and ")
     assert "\n" not in said
 
 
-def test_what_is_free_is_less_than_what_there_is() -> None:
-    assert 0 < available(torch.device("cpu")) <= 1 << 62
+def test_what_changes_no_result_is_advised_first() -> None:
+    said = refused(int(0.9 * estimate(PPO, SIZE).total))
+    assert said.index("ppo.optim.micro_batch_tokens=2048") < said.index("model.dtype=bfloat16")
+    assert (
+        said.index("model.dtype=bfloat16") < said.index("model.tune=lora") < said.index("model.upper_layers=")
+    )
+
+
+@pytest.mark.parametrize("share", [0.95, 0.7, 0.5])
+def test_each_change_that_is_advised_alone_is_enough(share: float) -> None:
+    free = int(share * estimate(PPO, SIZE).total)
+    said = advice(PPO, SIZE, free)
+    named = [change for change in changes(PPO, SIZE, free) if f"{change.setting} (" in said]
+    assert named
+    assert all(estimate(change.work, SIZE).total <= free for change in named)
+
+
+def test_the_mildest_value_that_is_enough_is_named() -> None:
+    quarter = estimate(replace(PPO, micro_batch_tokens=1024), SIZE).total
+    assert "ppo.optim.micro_batch_tokens=1024 (" in refused(quarter)
+    assert "ppo.optim.micro_batch_tokens=2048 (" not in refused(quarter)
+
+
+def test_changes_are_put_together_where_none_is_enough_alone() -> None:
+    # By hand: fewer tokens, bf16 and a quarter of the layers.
+    work = replace(PPO, micro_batch_tokens=768, dtype=torch.bfloat16, upper_layers=7, decode_batch=4)
+    free = estimate(work, SIZE).total
+    said = refused(free)
+    assert "ppo.optim.micro_batch_tokens=768 and " in said
+    assert "model.base" not in said
+
+
+def test_what_is_advised_together_is_a_recipe_that_can_be() -> None:
+    said = refused(int(1.2 * GIB))
+    assert "model.tune=lora" in said
+    assert "model.lora.upper_layers=" in said
+    assert "model.upper_layers=" not in said
+    upper = [change.setting for change in changes(replace(PPO, upper_layers=20), SIZE, 0)]
+    assert "model.tune=lora with model.upper_layers=null" in upper
+
+
+def test_a_smaller_model_is_the_last_word() -> None:
+    assert refused(GIB // 4).endswith("take a smaller model.base")
+
+
+def test_settings_are_named_as_the_stage_has_them() -> None:
+    free = int(0.8 * estimate(PPO, SIZE).total)
+    assert "reward.upper_layers=" in refused(free, stage="reward", group="reward")
+    assert "model.lora.upper_layers=" in refused(GIB, full=False)
+    sample = replace(PPO, stage="sample", group="sample", micro_batch_tokens=0, trunks=1)
+    assert "sample.batch=16" in refused(
+        estimate(sample, SIZE).total - 1, stage="sample", group="sample", micro_batch_tokens=0, trunks=1
+    )
+
+
+def test_what_can_be_had_is_more_than_is_held_and_less_than_there_is() -> None:
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert torch.zeros(1 << 20).nbytes < available(torch.device("cpu")) < 2 * there

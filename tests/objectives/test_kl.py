@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tutelage.core.errors import TrainingError
-from tutelage.objectives.kl import AdaptiveKl, FixedKl, kl_k1, kl_k2, kl_k3
+from tutelage.objectives.kl import AdaptiveKl, FixedKl, TargetKl, kl_k1, kl_k2, kl_k3
 
 
 def test_by_hand():
@@ -99,7 +99,51 @@ def test_adaptive_steers_towards_its_target():
     assert controller.coefficient == pytest.approx(0.25, rel=1e-3)
 
 
+def test_target_by_hand():
+    controller = TargetKl(coefficient=0.2, target=4.0, gain=0.1)
+    # error (5 - 4) / 4 = 0.25: I = log 0.2 + 0.1 * 0.25, log beta = I + 0.5 * 0.25
+    controller.update(5.0, 64)
+    assert controller.coefficient == pytest.approx(0.2 * math.exp(0.15))
+    # error 0.125 is on its way to 0, so I rests: log 0.2 + 0.025 + 0.5 * 0.125
+    controller.update(4.5, 64)
+    assert controller.coefficient == pytest.approx(0.2 * math.exp(0.0875))
+    # error -0.25 has passed 0: I = log 0.2 + 0.025 - 0.025
+    controller.update(3.0, 64)
+    assert controller.coefficient == pytest.approx(0.2 * math.exp(-0.125))
+    # errors are held at +-1: I = log 0.2 + 0.1
+    controller.update(1e9, 64)
+    assert controller.coefficient == pytest.approx(0.2 * math.exp(0.6))
+
+
+@pytest.mark.parametrize("speed", [1.0, 0.1])
+def test_the_target_is_held_whatever_the_start(speed: float):
+    """A plant whose KL goes to 1 / coefficient, a share of the way in each iteration, in a noise of a tenth."""
+    noise = torch.randn(400, generator=torch.Generator().manual_seed(0)).tolist()
+    for start in (0.02, 5.0):
+        controller, kl = TargetKl(start, target=4.0, gain=0.05), 0.0
+        seen: list[float] = []
+        for x in noise:
+            controller.update(kl * (1 + 0.1 * x), 64)
+            kl += speed * (1.0 / controller.coefficient - kl)
+            seen.append(kl)
+        assert sum(seen[200:]) / 200 == pytest.approx(4.0, rel=0.05)
+        assert max(abs(kl - 4.0) for kl in seen[200:]) < 1.5
+
+
+def test_a_target_out_of_reach_leaves_a_coefficient_that_can_come_back():
+    controller = TargetKl(0.1, target=4.0, gain=0.1)
+    for _ in range(2000):
+        controller.update(0.0, 64)
+    assert controller.coefficient == pytest.approx(1e-4 * math.exp(-0.5))
+
+
 def test_controllers_survive_a_checkpoint():
+    target = TargetKl(coefficient=0.2, target=6.0, gain=0.1)
+    target.update(9.0, 64)
+    restored = TargetKl.from_state(target.state())
+    for controller in (target, restored):
+        controller.update(7.0, 64)
+    assert restored == target
     adaptive = AdaptiveKl(coefficient=0.2, target=6.0, horizon=1000.0)
     adaptive.update(9.0, 64)
     again = AdaptiveKl.from_state(adaptive.state())
@@ -114,7 +158,7 @@ def test_controllers_survive_a_checkpoint():
 
 @pytest.mark.parametrize("observed", [float("nan"), float("inf")])
 def test_a_kl_that_is_no_number_is_refused(observed: float):
-    controller = AdaptiveKl(coefficient=0.2, target=6.0, horizon=1000.0)
-    with pytest.raises(TrainingError, match="KL to the reference"):
-        controller.update(observed, 64)
-    assert controller.coefficient == 0.2
+    for controller in (AdaptiveKl(0.2, target=6.0, horizon=1000.0), TargetKl(0.2, target=6.0, gain=0.1)):
+        with pytest.raises(TrainingError, match="KL to the reference"):
+            controller.update(observed, 64)
+        assert controller.coefficient == 0.2

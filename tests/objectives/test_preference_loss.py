@@ -14,9 +14,12 @@ from tutelage.core.errors import DataError
 from tutelage.objectives.preference import (
     RankedScores,
     bradley_terry_loss,
+    margin_loss,
     pairwise_loss,
     plackett_luce_loss,
     ranking_loss,
+    smoothed_label,
+    unbiased_label,
 )
 
 KINDS = ["bradley-terry", "plackett-luce"]
@@ -255,3 +258,47 @@ def test_a_ranking_that_teaches_nothing_is_refused(kind):
         ranking_loss([(torch.zeros(3), [[1]], 1.0)], kind)
     with pytest.raises(DataError, match="empty"):
         ranking_loss([], kind)
+
+
+def test_margin_by_hand():
+    chosen, rejected, margin = torch.tensor([2.0]), torch.tensor([1.0]), torch.tensor([1.0])
+    out = margin_loss(chosen, rejected, margin)
+    # d - m = 0: log 2; the diagnostics are of the scores as they are
+    assert out.loss.item() == pytest.approx(math.log(2))
+    assert (out.accuracy.item(), out.margin.item()) == (1.0, 1.0)
+    # p = 0.75: 0.75 softplus(0) + 0.25 softplus(2) = 0.75 * 0.6931472 + 0.25 * 2.1269280
+    soft = margin_loss(chosen, rejected, margin, torch.tensor([0.75])).loss.item()
+    assert soft == pytest.approx(0.75 * 0.6931472 + 0.25 * 2.1269280, abs=1e-6)
+    swapped = margin_loss(rejected, chosen, margin, torch.tensor([0.25])).loss.item()
+    assert swapped == pytest.approx(soft)
+
+
+def test_without_margin_it_is_bradley_terry():
+    chosen, rejected, weight = scores_of(1, 6), scores_of(2, 6), scores_of(3, 6).abs()
+    preference = torch.tensor([1.0, 0.5, 0.9, 0.0, 1.0, 0.3])
+    one = margin_loss(chosen, rejected, torch.zeros(6), preference, weight, 5.0)
+    other = bradley_terry_loss(chosen, rejected, preference, weight, 5.0)
+    for x, y in zip(one, other, strict=True):
+        assert x.item() == pytest.approx(y.item(), abs=1e-12)
+
+
+def test_labels_of_known_noise():
+    p = torch.tensor([1.0, 0.5, 0.2], dtype=torch.float64)
+    # 0.9, 0.5, 0.2 * 0.9 + 0.8 * 0.1
+    assert smoothed_label(p, 0.1).tolist() == pytest.approx([0.9, 0.5, 0.26])
+    # (1 - 0.1) / 0.8
+    assert unbiased_label(p, 0.1).tolist()[0] == pytest.approx(1.125)
+    assert unbiased_label(smoothed_label(p, 0.3), 0.3).tolist() == pytest.approx(p.tolist())
+
+
+def test_unbiased_label_undoes_flips_on_average():
+    """(1 - e) loss(label) + e loss(flipped label) is the loss on the clean label, for the loss and its gradient."""
+    chosen, rejected = scores_of(1, 4).requires_grad_(), scores_of(2, 4)
+    e, clean = 0.2, torch.tensor([1.0, 0.0, 0.7, 0.5], dtype=torch.float64)
+    kept, flipped = (
+        bradley_terry_loss(chosen, rejected, unbiased_label(p, e)).loss for p in (clean, 1 - clean)
+    )
+    noisy, plain = (1 - e) * kept + e * flipped, bradley_terry_loss(chosen, rejected, clean).loss
+    assert noisy.item() == pytest.approx(plain.item(), abs=1e-12)
+    one, other = (torch.autograd.grad(loss, chosen)[0] for loss in (noisy, plain))
+    assert torch.allclose(one, other, atol=1e-12)

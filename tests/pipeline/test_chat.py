@@ -72,6 +72,8 @@ def test_who_cannot_speak(project: Project) -> None:
         open_speakers(project, ["judge"])
     with pytest.raises(StoreError, match="ppo is not done"):
         open_speakers(project, ["ppo"])
+    with pytest.raises(StoreError, match="grpo is not done"):
+        open_speakers(Project(project.path), ["grpo"])
 
 
 def test_after_the_recipe_changed_the_newest_speaks_and_it_is_said(project: Project) -> None:

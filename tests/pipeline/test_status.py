@@ -10,7 +10,7 @@ import pytest
 from tests.pipeline.fakes import FAKES, make_project
 from tutelage.core.recipe import parse_recipe
 from tutelage.pipeline import cost, sources
-from tutelage.pipeline.graph import STAGES
+from tutelage.pipeline.graph import stages_of
 from tutelage.pipeline.project import Project
 from tutelage.pipeline.reporters import Silent
 from tutelage.pipeline.sources import CACHE, find_sources
@@ -151,8 +151,28 @@ def test_more_work_never_costs_less() -> None:
         "name": "r", "sft": {"epochs": 9}, "sample": {"num_prompts": 90}, "reward": {"epochs": 9},
         "referee": {"epochs": 9}, "ppo": {"iterations": 90}, "judge": {"measure_prompts": 90},
     })  # fmt: skip
-    for stage in STAGES:
+    for stage in stages_of(RECIPE):
         assert cost.work(stage.name, bigger, DATA) >= cost.work(stage.name, RECIPE, DATA)
+
+
+def test_the_work_of_other_methods_by_hand() -> None:
+    sizes = {"iterations": 10, "rollouts": 8, "minibatch": 8, "epochs": 1, "responses_per_prompt": 4}
+    policies = ["ppo", "rloo", "grpo", "dpo", "kto"]
+    data = {"referee_share": 0.3, "measure_share": 0.2}
+    recipe = parse_recipe({
+        "name": "r", "policies": policies, "rloo": sizes, "grpo": sizes, "dpo": {"epochs": 3},
+        "tokens": {"max_response": 64}, "data": data,
+    })  # fmt: skip
+    # prompts of 70 tokens, responses of 48; 10 iterations of 8: decoded at 2, looked at 3 times, trained once
+    assert cost.work("rloo", recipe, DATA) == 80 * (48 * 2 + 118 * (3 + 2.5))
+    assert cost.work("grpo", recipe, DATA) == cost.work("rloo", recipe, DATA)
+    # half of the comparisons, 4 responses each, 3 epochs at 2.5, and the reference beside them
+    ranked = 0.5 * DATA.rows["comparisons"] * 4 * 118
+    assert cost.work("dpo", recipe, DATA) == pytest.approx((3 * 2.5 + 1.5) * ranked)
+    # seven models answer instead of three
+    alone = cost.work("evaluate", parse_recipe({"name": "r", "tokens": {"max_response": 64}}), DATA)
+    assert cost.work("evaluate", recipe, DATA) == pytest.approx(alone * 7 / 3)
+    assert all(cost.disk_needed(name, recipe) == cost.disk_needed("ppo", recipe) for name in policies)
 
 
 @pytest.mark.parametrize(

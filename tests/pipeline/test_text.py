@@ -55,6 +55,15 @@ def test_the_closing_table() -> None:
     assert summary_table({"seed": 17}) == []
 
 
+def test_more_models_than_fit_stand_below_beside_the_base() -> None:
+    models = ("base", "sft", "ppo", "rloo", "grpo", "dpo", "kto")
+    summary = {name: {"honesty": measure(0.5, 0.4, 0.6)} for name in models} | {"paired": {}, "project": {}}
+    lines = summary_table(summary)
+    heads = [line.split() for line in lines if line.startswith(" ")]
+    assert heads == [["base", "SFT", "PPO", "RLOO"], ["base", "GRPO", "DPO", "KTO"]]
+    assert max(map(len, lines)) < 100
+
+
 def test_time_left_goes_by_this_try_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(reporters.time, "monotonic", lambda: now[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from itertools import combinations
 from xml.etree import ElementTree
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tutelage.core.methods import MODEL_LABELS
 from tutelage.report import theme
 from tutelage.report.plots import Axis, Guide, Point, Row, Series, axis_range, chart, intervals, strip
 from tutelage.report.svg import marker
@@ -72,9 +74,9 @@ def test_every_figure_speaks_to_those_who_cannot_see_it() -> None:
 
 
 def test_models_differ_by_more_than_colour() -> None:
-    for group in (("base", "sft", "ppo"), ("one", "two", "three", "four")):
+    for group in (MODEL_LABELS, ("one", "two", "three", "four")):
         for a, b in combinations(group, 2):
-            assert theme.DASHES[a] != theme.DASHES[b]
+            assert theme.TONES[a].dashes != theme.TONES[b].dashes
             assert marker(a, 0, 0, 4).replace(a, "") != marker(b, 0, 0, 4).replace(b, "")
 
 
@@ -88,9 +90,44 @@ def _luminance(colour: str) -> float:
 @pytest.mark.parametrize("palette", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("paper", ["page", "card"])
 def test_text_reaches_the_contrast_of_wcag_aa(palette: dict[str, str], paper: str) -> None:
-    for name in ("ink", "quiet", "link", "good", "bad", "base", "sft", "ppo", "one", "two", "three", "four"):
+    for name in ("ink", "quiet", "link", "good", "bad", *theme.TONES):
         light, dark = sorted((_luminance(palette[name]), _luminance(palette[paper])), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{name} on {paper}"
+
+
+SEEN_WITHOUT = {
+    "red": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "green": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.01182, 0.04294, 0.968881)),
+    "blue": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.3039)),
+    "none": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+}
+"""How linear RGB looks to readers without one kind of cone (Machado, Oliveira and Fernandes 2009, table 1)."""
+
+
+def _lab(colour: str, seen: tuple[tuple[float, ...], ...]) -> list[float]:
+    """CIE 1976 L*a*b* of a colour as it is seen."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    rgb = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    rgb = [min(1.0, max(0.0, sum(m * c for m, c in zip(row, rgb, strict=True)))) for row in seen]
+    matrix = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
+    xyz = [sum(m * c for m, c in zip(row, rgb, strict=True)) for row in matrix]
+    x, y, z = (
+        v ** (1 / 3) if v > 0.008856 else 7.787 * v + 16 / 116
+        for v in (xyz[0] / 0.95047, xyz[1], xyz[2] / 1.08883)
+    )
+    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+
+
+@pytest.mark.parametrize("palette", [theme.LIGHT, theme.DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("cone", SEEN_WITHOUT)
+def test_models_have_colours_that_all_readers_tell_apart(palette: dict[str, str], cone: str) -> None:
+    for a, b in combinations(MODEL_LABELS, 2):
+        distance = math.dist(*(_lab(palette[name], SEEN_WITHOUT[cone]) for name in (a, b)))
+        assert distance > 9, f"{a} and {b}"  # 2.3 is just noticeable
 
 
 def test_both_palettes_name_the_same_colours() -> None:

@@ -12,8 +12,10 @@ from sklearn.metrics import brier_score_loss
 
 from tutelage.core.errors import DataError
 from tutelage.stats.calibration import (
+    ReliabilityBin,
     as_confidence,
     brier,
+    debiased_calibration_error,
     equal_mass_bins,
     equal_width_bins,
     expected_calibration_error,
@@ -155,3 +157,30 @@ def test_what_is_no_probability_is_refused():
         equal_width_bins([0.3], [1], low=0.5)
     with pytest.raises(DataError, match="two prompts"):
         held_out_probabilities([1.0, 2.0], None, ["a", "a"])
+
+
+def test_debiased_error_by_hand():
+    bins = [
+        ReliabilityBin(0.5, 0.6, 11, 0.55, 0.8),
+        ReliabilityBin(0.6, 0.9, 11, 0.75, 0.5),
+        ReliabilityBin(1, 1, 1, 1, 0),
+    ]
+    # (0.25^2 - 0.16 / 10 + 0.25^2 - 0.25 / 10) / 2 = (0.0465 + 0.0375) / 2; the bin of one is left out
+    assert debiased_calibration_error(bins) == pytest.approx(math.sqrt(0.042))
+    assert debiased_calibration_error([ReliabilityBin(0.5, 0.6, 10, 0.5, 0.5)]) == 0.0
+    assert math.isnan(debiased_calibration_error(bins[2:]))
+
+
+@pytest.mark.parametrize(("off", "typical"), [(0.1, (0.09, 0.11)), (0.0, (0.0, 0.025))])
+def test_debiased_error_is_right_on_few_predictions(off: float, typical: tuple[float, float]):
+    """400 predictions of which each is too high by `off`, drawn many times over."""
+    draw = np.random.default_rng(0)
+    found, plain = [], []
+    for _ in range(300):
+        p = draw.uniform(0.6, 0.9, 400)
+        bins = equal_mass_bins(p, (draw.random(400) < p - off).astype(float), 8)
+        found.append(debiased_calibration_error(bins))
+        plain.append(expected_calibration_error(bins))
+    low, high = typical
+    assert low <= np.median(found) <= high
+    assert np.median(plain) > max(off, 0.04)  # a perfect forecast looks 4 points off

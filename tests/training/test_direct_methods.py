@@ -21,7 +21,7 @@ from benchmarks.spaces import (
 from tests.helpers_training import KillAt, Killed
 from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DirectSettings
+from tutelage.core.settings import DpoSettings, KtoSettings
 from tutelage.training import dpo, kto
 from tutelage.training.direct import Learner, policy_sums, reference_sums
 from tutelage.training.ranked import RankedExample
@@ -35,15 +35,19 @@ def _learner(space: Space) -> Learner:
     return Learner(actors.policy, None, actors.reference, None)
 
 
-def _settings(loss: str, **changes: Any) -> DirectSettings:
+def _settings(loss: str, **changes: Any) -> Any:
     optim = {"learning_rate": 1e-2, "schedule": "cosine", "floor": 0.0, "micro_batch_tokens": 10**6}
-    base = {"loss": loss, "beta": 0.5, "epochs": 3, "batch": 1, "checkpoint_every": 10**6, "optim": optim}
-    return DirectSettings.model_validate({**base, **changes})
+    base = {"beta": 0.5, "epochs": 3, "batch": 1, "checkpoint_every": 10**6, "optim": optim}
+    if loss == "kto":
+        return KtoSettings.model_validate({**base, **changes})
+    return DpoSettings.model_validate({"loss": loss, **base, **changes})
 
 
-def _train(learner: Learner, settings: DirectSettings, folder: Path, examples: list[RankedExample]) -> None:
+def _train(
+    learner: Learner, settings: DpoSettings | KtoSettings, folder: Path, examples: list[RankedExample]
+) -> None:
     """Three passes over a hundred copies: 300 steps."""
-    train = TRAIN.get(settings.loss, dpo.train_dpo)
+    train: Any = kto.train_kto if isinstance(settings, KtoSettings) else dpo.train_dpo
     train(learner, examples * 100, [], settings, folder=folder, recorder=Recorder("direct"), seed=3)
 
 

@@ -21,11 +21,13 @@ CLAIMS = (
 
 def measure() -> Iterator[tuple[str, Measurement]]:
     from benchmarks.claims.main_job.effect import finished_quickstart
-    from tutelage.pipeline.graph import STAGES
+    from tutelage.pipeline.graph import stages_of
     from tutelage.store.artifacts import finished_artifacts
 
     project = finished_quickstart()
-    seconds = {s.name: finished_artifacts(project, s.name)[0].artifact.seconds for s in STAGES}
+    seconds = {
+        s.name: finished_artifacts(project, s.name)[0].artifact.seconds for s in stages_of(project.recipe())
+    }
     longest = sorted(seconds, key=lambda name: -seconds[name])[:4]
     note = "one run; " + ", ".join(f"{name} {seconds[name] / 60:.1f}" for name in longest)
     yield "minutes", Measurement(sum(seconds.values()) / 60, 1, note=note)

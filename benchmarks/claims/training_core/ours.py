@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tutelage.core.settings import (
-    DirectSettings,
+    DpoSettings,
     GrpoSettings,
+    KtoSettings,
     ModelSettings,
     OptimSettings,
     PpoSettings,
@@ -123,18 +124,20 @@ def of_reward_model(case: Case, ours: Ours) -> Answer:
 
 
 def of_direct(case: Case, ours: Ours) -> Answer:
-    wanted = {"loss": case["method"], **case["settings"]}
+    wanted = dict(case["settings"])
     learner = Learner(ours.trunk("policy"), None, ours.trunk(wanted.pop("held", "reference")), None)
-    settings = DirectSettings(optim=OPTIM, **wanted)
     examples = ranked(case)
-    sums = reference_sums(learner, examples, settings.length_normalised)
-    if settings.loss == "kto":
+    sums = reference_sums(learner, examples, wanted.get("length_normalised", False))
+    if case["method"] == "kto":
+        settings = KtoSettings(optim=OPTIM, **wanted)
         strangers = ktos.mismatched(examples)
         under = reference_sums(learner, strangers, settings.length_normalised)
         point = ktos.reference_point(learner, strangers, under, settings)
         made = ktos.accumulate(learner, examples, sums, point, settings, 0)
     else:
-        made = dpos.accumulate(learner, examples, sums, settings, 0)
+        made = dpos.accumulate(
+            learner, examples, sums, DpoSettings(loss=case["method"], optim=OPTIM, **wanted), 0
+        )
     return {"loss": torch.tensor(made["loss"]), **gradients(learner.policy.model)}
 
 

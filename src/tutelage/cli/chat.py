@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 import click
 
 from tutelage.cli.options import open_project, project_option
+from tutelage.core.methods import MODEL_LABELS
 
 if TYPE_CHECKING:
     from tutelage.pipeline.chat import Speaker
 
-WHO = click.Choice(["base", "sft", "ppo"])
+WHO = click.Choice(list(MODEL_LABELS))
 
 
 @click.command()
 @click.argument("message", required=False)
-@click.option("--stage", type=WHO, default="ppo", show_default=True, help="Who answers.")
+@click.option("--stage", type=WHO, help="Who answers; without it, the last of the recipe's policies.")
 @click.option("--beside", type=WHO, help="A second model that answers the same, side by side.")
 @click.option("--temperature", type=click.FloatRange(0, 5), help="0 always takes the likeliest token.")
 @click.option("--max-tokens", type=click.IntRange(1), help="Longest answer.")
 @project_option
 def chat(
     message: str | None,
-    stage: str,
+    stage: str | None,
     beside: str | None,
     temperature: float | None,
     max_tokens: int | None,
@@ -37,7 +38,8 @@ def chat(
     found = open_project(project)
     from tutelage.pipeline.chat import open_speakers
 
-    names = [stage] if beside is None or beside == stage else [stage, beside]
+    first = stage or found.recipe().final
+    names = [first] if beside is None or beside == first else [first, beside]
     speakers = open_speakers(
         found,
         names,

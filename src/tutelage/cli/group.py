@@ -11,24 +11,27 @@ import click
 
 from tutelage import __version__
 from tutelage.core.errors import TutelageError
+from tutelage.core.methods import METHODS
 
+STAGE = "stages"
 VERBS = {
     "init": "init:init",
     "run": "run:run",
     "status": "status:status",
-    "sft": "stages:sft",
-    "sample": "stages:sample",
-    "judge": "stages:judge",
-    "reward": "stages:reward",
-    "referee": "stages:referee",
-    "ppo": "stages:ppo",
-    "evaluate": "stages:evaluate",
-    "report": "stages:report",
+    "sft": STAGE,
+    "sample": STAGE,
+    "judge": STAGE,
+    "reward": STAGE,
+    "referee": STAGE,
+    **dict.fromkeys(METHODS, STAGE),
+    "evaluate": STAGE,
+    "report": STAGE,
     "chat": "chat:chat",
     "models": "models:models",
     "recipes": "recipes:recipes",
     "data": "data:data",
 }
+"""Each verb's module and name in it; the commands of stages are made alike, in `stages.COMMANDS`."""
 STOPPED = 130
 """128 + SIGINT, as shells have it."""
 
@@ -42,8 +45,9 @@ class Doorway(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        module, name = VERBS[cmd_name].split(":")
-        return getattr(importlib.import_module(f"tutelage.cli.{module}"), name)
+        module, _, name = VERBS[cmd_name].partition(":")
+        found = importlib.import_module(f"tutelage.cli.{module}")
+        return getattr(found, name) if name else found.COMMANDS[cmd_name]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

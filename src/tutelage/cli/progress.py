@@ -80,7 +80,7 @@ class Live(Silent):
 
         self._console = Console(stderr=True, highlight=False)
         columns = (
-            TextColumn("  {task.description:<9}"),
+            TextColumn("  {task.description:<10}"),
             BarColumn(bar_width=28),
             TextColumn("{task.fields[text]}"),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tutelage.cli.options import OVERRIDES, open_project, overrides_argument, progress_options, project_option
+from tutelage.core.methods import METHODS
 
 
 def stage_command(name: str, summary: str) -> click.Command:
@@ -28,11 +29,14 @@ def stage_command(name: str, summary: str) -> click.Command:
     return command
 
 
-sft = stage_command("sft", "Fine-tune the base model on demonstrations.")
-sample = stage_command("sample", "Sample several responses to each prompt.")
-judge = stage_command("judge", "Turn judgements into rankings and comparisons.")
-reward = stage_command("reward", "Train the reward model.")
-referee = stage_command("referee", "Train the judge that only evaluates.")
-ppo = stage_command("ppo", "Train the policy against the reward model.")
-evaluate = stage_command("evaluate", "Measure base, SFT and PPO.")
-report = stage_command("report", "Write the page with the evidence.")
+SUMMARIES = {
+    "sft": "Fine-tune the base model on demonstrations.",
+    "sample": "Sample several responses to each prompt.",
+    "judge": "Turn judgements into rankings and comparisons.",
+    "reward": "Train the reward model.",
+    "referee": "Train the judge that only evaluates.",
+    **{method.name: method.command for method in METHODS.values()},
+    "evaluate": "Measure base, SFT and every policy.",
+    "report": "Write the page with the evidence.",
+}
+COMMANDS = {name: stage_command(name, summary) for name, summary in SUMMARIES.items()}

@@ -13,17 +13,25 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tutelage.core.errors import RecipeError
+from tutelage.core.methods import METHODS
 from tutelage.core.settings import (
     DataSettings,
+    DpoSettings,
     EvaluateSettings,
+    GrpoSettings,
     JudgeSettings,
+    KtoSettings,
     ModelSettings,
+    OnlineDpoSettings,
+    OnlineSettings,
     PpoSettings,
+    RejectionSettings,
     ReportSettings,
     RewardSettings,
+    RlooSettings,
     SampleSettings,
     Settings,
     SftSettings,
@@ -37,6 +45,10 @@ class Recipe(Settings):
     name: str = Field(min_length=1)
     seed: int = Field(default=17, ge=0)
     database: str = "sqlite:///tutelage.db"
+    policies: tuple[str, ...] = Field(
+        default=("ppo",),
+        description=f"methods that train a policy, of {', '.join(METHODS)}; the last one's is the final model",
+    )
     model: ModelSettings = ModelSettings()
     tokens: TokenSettings = TokenSettings()
     data: DataSettings = DataSettings()
@@ -46,13 +58,50 @@ class Recipe(Settings):
     reward: RewardSettings = RewardSettings()
     referee: RewardSettings = RewardSettings()
     ppo: PpoSettings = PpoSettings()
+    rloo: RlooSettings = RlooSettings()
+    grpo: GrpoSettings = GrpoSettings()
+    rejection: RejectionSettings = RejectionSettings()
+    online_dpo: OnlineDpoSettings = OnlineDpoSettings()
+    dpo: DpoSettings = DpoSettings()
+    kto: KtoSettings = KtoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     report: ReportSettings = ReportSettings()
+
+    @property
+    def final(self) -> str:
+        """The last of the policies: the model that the project is about."""
+        return self.policies[-1]
+
+    def online(self, method: str) -> OnlineSettings:
+        """The settings of an online method."""
+        return cast(OnlineSettings, getattr(self, METHODS[method].group))
+
+    @field_validator("policies", mode="before")
+    @classmethod
+    def _methods(cls, given: Any) -> Any:
+        """One method may be named without a list."""
+        many = isinstance(given, (list, tuple))
+        named = list(cast(Sequence[Any], given)) if many else [given] if isinstance(given, str) else []
+        if not named:
+            raise ValueError(f"name at least one method of {', '.join(METHODS)}, such as [ppo]")
+        for place, name in enumerate(named):
+            if name not in list(METHODS):
+                raise ValueError(f"there is no method '{name}': choose from {', '.join(METHODS)}")
+            if name in named[:place]:
+                raise ValueError(f"'{name}' is named twice: name each method once")
+        return tuple(named)
 
     @model_validator(mode="after")
     def _whole_adapters(self) -> Self:
         for name, judge in (("reward", self.reward), ("referee", self.referee)):
-            if self.model.tune == "lora" and judge.start == "sft" and judge.upper_layers is not None:
+            together = judge.ensemble.members > 1
+            if together and self.model.tune == "full":
+                raise ValueError(
+                    f"an ensemble is adapters on one frozen trunk: set model.tune=lora, "
+                    f"or {name}.ensemble.members=1"
+                )
+            whole = judge.start == "sft" and not together
+            if self.model.tune == "lora" and whole and judge.upper_layers is not None:
                 raise ValueError(
                     f"{name}.start=sft takes over the SFT adapter whole: set {name}.upper_layers=null"
                 )
@@ -134,7 +183,7 @@ def parse_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 def section(recipe: Recipe, *groups: str) -> dict[str, Any]:
     """The resolved settings of some groups as JSON-like values: what an artifact keeps of the recipe."""
-    return {group: getattr(recipe, group).model_dump(mode="json") for group in groups}
+    return recipe.model_dump(mode="json", include=set(groups))
 
 
 def _nearest(path: Sequence[str]) -> str:

@@ -35,6 +35,17 @@ class ModelSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     tune: Literal["lora", "full"] = "lora"
     lora: LoraSettings = LoraSettings()
+    upper_layers: int | None = Field(
+        default=None,
+        ge=1,
+        description="with tune full: train only this many layers of a policy, from the top; null: all weights",
+    )
+
+    @model_validator(mode="after")
+    def _upper_layers(self) -> Self:
+        if self.upper_layers is not None and self.tune == "lora":
+            raise ValueError("upper_layers belongs to tune=full: with adapters set lora.upper_layers")
+        return self
 
 
 class TokenSettings(Settings):
@@ -139,8 +150,38 @@ class JudgeSettings(Settings):
     criterion: str = "Which response is more helpful, harmless and honest?"
 
 
+class EnsembleSettings(Settings):
+    """Several reward models on one trunk, and how their scores become one (Coste et al. 2023)."""
+
+    members: int = Field(
+        default=1, ge=1, le=32, description="each has its own adapter in the upper layers and its own head"
+    )
+    bootstrap: bool = Field(
+        default=True, description="each member learns from its own draw of the prompts, with replacement"
+    )
+    aggregate: Literal["mean", "minimum", "mean-variance", "quantile"] = Field(
+        default="mean", description="how members' scores become one, each first brought to deviation 1"
+    )
+    variance_penalty: float = Field(default=1.0, ge=0, description="lambda of mean-variance")
+    quantile: float = Field(default=0.25, ge=0, le=1, description="of quantile; 0 is the minimum")
+
+
+class PerspectiveSettings(Settings):
+    """One side of being good, with a score head that learns from the comparisons of its own categories."""
+
+    categories: tuple[str, ...] = Field(min_length=1, description="of prompts, as the data names them")
+    weight: float = Field(default=1.0, ge=0, description="of its score in the reward")
+
+
 class RewardSettings(Settings):
-    loss: Literal["bradley-terry", "plackett-luce"] = "plackett-luce"
+    loss: Literal["bradley-terry", "plackett-luce", "margin", "robust"] = "plackett-luce"
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=0.5, description="share of labels taken to be wrong, for bradley-terry"
+    )
+    flip_rate: float = Field(default=0.1, ge=0, lt=0.5, description="known share of wrong labels, for robust")
+    margin: float = Field(
+        default=1.0, ge=0, description="score between the best and the worst of a ranking, for margin"
+    )
     start: Literal["base", "sft"] = Field(
         default="base", description="the weights it starts from: the base model's or the SFT policy's"
     )
@@ -153,7 +194,44 @@ class RewardSettings(Settings):
     score_l2: float = Field(
         default=0.001, ge=0, description="keeps scores centred: weight of the mean squared score"
     )
+    probe_prompts: int = Field(
+        default=0,
+        ge=0,
+        description="the score head starts as a linear probe fitted on so many prompts; 0: it starts at zero",
+    )
+    length_debias: bool = Field(
+        default=False, description="take off what a score gains a token, within prompts"
+    )
+    ensemble: EnsembleSettings = EnsembleSettings()
+    perspectives: dict[str, PerspectiveSettings] = Field(
+        default={}, description="score heads by name, such as helpful and harmless; none: one head for all"
+    )
     checkpoint_every: int = Field(default=10, ge=1)
+
+    @model_validator(mode="after")
+    def _smoothed_pairs(self) -> Self:
+        if self.label_smoothing > 0 and self.loss != "bradley-terry":
+            raise ValueError("label_smoothing works on pairs: set loss to bradley-terry")
+        return self
+
+    @model_validator(mode="after")
+    def _one_head_to_fit(self) -> Self:
+        if self.probe_prompts and (self.perspectives or self.ensemble.members > 1):
+            raise ValueError("a probe is for one score head: set probe_prompts=0, or drop the other heads")
+        return self
+
+    @model_validator(mode="after")
+    def _one_perspective_a_category(self) -> Self:
+        if self.perspectives and self.ensemble.members > 1:
+            raise ValueError(
+                "members of an ensemble have one head each: drop perspectives, or set ensemble.members=1"
+            )
+        named = [category for one in self.perspectives.values() for category in one.categories]
+        if twice := next((category for category in named if named.count(category) > 1), None):
+            raise ValueError(f"the category '{twice}' has two perspectives: name it under one of them")
+        if self.perspectives and not any(one.weight > 0 for one in self.perspectives.values()):
+            raise ValueError("all perspectives have the weight 0: give one of them more")
+        return self
 
 
 class OnlineSettings(Settings):
@@ -168,10 +246,28 @@ class OnlineSettings(Settings):
     max_update_kl: float | None = Field(
         default=0.2, gt=0, description="nats a token; an iteration's updates stop above"
     )
+    stop_kl: float | None = Field(
+        default=None, gt=0, description="nats a response to the reference; the run ends above"
+    )
     score_scale: Literal["normalised", "raw"] = "normalised"
     checkpoint_every: int = Field(default=1, ge=1, description="iterations")
     evaluate_every: int = Field(default=5, ge=1, description="iterations between looks at held-out prompts")
     held_out_prompts: int = Field(default=16, ge=0)
+
+    @property
+    def learnt(self) -> int:
+        """Responses of an iteration that are learnt from, at most."""
+        return self.rollouts
+
+    @property
+    def minibatches(self) -> int:
+        """Optimiser steps of one pass over an iteration, at most."""
+        return -(-self.learnt // self.minibatch)
+
+
+def _require_whole_groups(rollouts: int, responses_per_prompt: int) -> None:
+    if rollouts % responses_per_prompt:
+        raise ValueError("rollouts must be a multiple of responses_per_prompt")
 
 
 class PpoSettings(OnlineSettings):
@@ -183,7 +279,18 @@ class PpoSettings(OnlineSettings):
     value_warmup: int = Field(
         default=0, ge=0, description="first iterations, in which the value head learns alone"
     )
+    responses_per_prompt: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="above 1, a score is told against the mean of the prompt's other responses",
+    )
     objective: PpoObjective = Field(default_factory=lambda: PpoObjective())
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Self:
+        _require_whole_groups(self.rollouts, self.responses_per_prompt)
+        return self
 
 
 class RewardObjective(Settings):
@@ -192,15 +299,32 @@ class RewardObjective(Settings):
     clip: float = Field(default=0.2, gt=0, lt=1)
     kl_coefficient: float = Field(default=0.1, ge=0)
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
-    kl_controller: Literal["fixed", "adaptive"] = "fixed"
-    kl_target: float = Field(default=6.0, gt=0, description="nats a response, for the adaptive controller")
+    kl_controller: Literal["fixed", "adaptive", "target"] = Field(
+        default="fixed",
+        description="of the KL coefficient: as it is, steered slowly (Ziegler et al. 2019), or holding kl_target",
+    )
+    kl_target: float = Field(default=6.0, gt=0, description="nats a response, for adaptive and target")
     kl_horizon: float = Field(default=10000.0, gt=0, description="responses, for the adaptive controller")
+    kl_gain: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="for target: by how much the coefficient's logarithm moves in an iteration at twice kl_target",
+    )
     no_end_penalty: float = Field(
         default=1.0, ge=0, description="taken off the score of a response cut at its limit"
     )
     truncated_importance: float = Field(
         default=2.0, ge=1, description="cap on trainer over sampler probability"
     )
+
+    @model_validator(mode="after")
+    def _can_be_steered(self) -> Self:
+        if self.kl_controller != "fixed" and self.kl_coefficient == 0:
+            raise ValueError(
+                f"the {self.kl_controller} controller multiplies kl_coefficient: start it above 0"
+            )
+        return self
 
 
 class PpoObjective(RewardObjective):
@@ -209,6 +333,11 @@ class PpoObjective(RewardObjective):
     gamma: float = Field(default=1.0, gt=0, le=1)
     gae_lambda: float = Field(default=0.95, ge=0, le=1)
     whiten_advantages: bool = True
+    pretraining_coefficient: float = Field(
+        default=0.0,
+        ge=0,
+        description="weight of the loss on demonstrations beside PPO's (PPO-ptx); 0: none",
+    )
 
 
 class GroupSettings(OnlineSettings):
@@ -218,8 +347,7 @@ class GroupSettings(OnlineSettings):
 
     @model_validator(mode="after")
     def _whole_groups(self) -> Self:
-        if self.rollouts % self.responses_per_prompt:
-            raise ValueError("rollouts must be a multiple of responses_per_prompt")
+        _require_whole_groups(self.rollouts, self.responses_per_prompt)
         return self
 
 
@@ -264,22 +392,83 @@ class GrpoObjective(Settings):
     )
 
 
-class DirectSettings(Settings):
-    """Learning from comparisons without a reward model: DPO and its relatives, KTO."""
+class RejectionSettings(GroupSettings):
+    """Rejection sampling fine-tuning: learn the best of several responses (RAFT, Dong et al. 2023)."""
 
-    loss: Literal["dpo", "plackett-luce", "ipo", "robust", "kto"] = "dpo"
+    responses_per_prompt: int = Field(default=8, ge=2, le=64)
+    epochs: int = Field(default=1, ge=1, le=100, description="passes over what an iteration keeps")
+    max_update_kl: float | None = Field(
+        default=None, gt=0, description="nats a token; an iteration's updates stop above"
+    )
+    top_share: float = Field(
+        default=1.0, gt=0, le=1, description="of the prompts, those whose best response scores highest"
+    )
+    min_score: float | None = Field(default=None, description="keep no response that scores less")
+    no_end_penalty: float = Field(
+        default=1.0, ge=0, description="taken off the score of a response cut at its limit"
+    )
+
+    @property
+    def learnt(self) -> int:
+        """Responses of an iteration that are kept, at most."""
+        return max(1, round(self.top_share * (self.rollouts // self.responses_per_prompt)))
+
+
+class OnlineDpoSettings(GroupSettings):
+    """DPO on pairs of the policy's own responses, labelled by the reward model (Guo et al. 2024)."""
+
+    responses_per_prompt: int = Field(default=2, ge=2, le=64)
+    epochs: int = Field(default=1, ge=1, le=16, description="passes over the pairs of an iteration")
     beta: float = Field(default=0.1, gt=0, description="weight of the KL to the reference")
+    labels: Literal["hard", "soft", "drawn"] = Field(
+        default="hard",
+        description="the higher score is better; so with Bradley-Terry's probability; or drawn by it",
+    )
+    no_end_penalty: float = Field(
+        default=1.0, ge=0, description="taken off the score of a response cut at its limit"
+    )
+
+    @property
+    def learnt(self) -> int:
+        """Responses of an iteration that are learnt from: the best and the worst to each prompt."""
+        return 2 * (self.rollouts // self.responses_per_prompt)
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> Self:
+        if self.minibatch % 2:
+            raise ValueError("minibatch must be even: a pair is learnt from together")
+        return self
+
+
+class DirectSettings(Settings):
+    """What methods share that learn from comparisons without a reward model."""
+
+    beta: float = Field(default=0.1, gt=0, description="weight of the KL to the reference")
+    length_normalised: bool = Field(default=False, description="log-probabilities a token, not a response")
+    optim: OptimSettings = OptimSettings(learning_rate=5e-5)
+    epochs: int = Field(default=1, ge=1, le=100, description="passes over the comparisons")
+    batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
+    checkpoint_every: int = Field(default=10, ge=1, description="steps between checkpoints")
+
+
+class DpoSettings(DirectSettings):
+    """Direct preference optimisation (Rafailov et al. 2023) and its relatives."""
+
+    loss: Literal["dpo", "plackett-luce", "ipo", "robust"] = Field(
+        default="dpo",
+        description="on pairs, on whole rankings, bounded (Azar et al. 2023), or with a known flip_rate",
+    )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=0.5, description="share of labels taken to be wrong (conservative DPO)"
     )
     flip_rate: float = Field(default=0.1, ge=0, lt=0.5, description="known share of wrong labels, for robust")
-    length_normalised: bool = Field(default=False, description="log-probabilities a token, not a response")
-    desirable_weight: float = Field(default=1.0, gt=0, description="of chosen responses, for kto")
-    undesirable_weight: float = Field(default=1.0, gt=0, description="of rejected responses, for kto")
-    optim: OptimSettings = OptimSettings(learning_rate=5e-5)
-    epochs: int = Field(default=1, ge=1, le=100)
-    batch: int = Field(default=8, ge=1, description="prompts (with all their responses) an optimiser step")
-    checkpoint_every: int = Field(default=10, ge=1)
+
+
+class KtoSettings(DirectSettings):
+    """Kahneman-Tversky optimisation (Ethayarajh et al. 2024)."""
+
+    desirable_weight: float = Field(default=1.0, gt=0, description="of responses that won")
+    undesirable_weight: float = Field(default=1.0, gt=0, description="of responses that lost")
 
 
 class EvaluateSettings(Settings):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from tutelage.judges.judge import Messages
-from tutelage.models.reward import RewardModel
+from tutelage.models.reward import Scorer
 
 
 class RewardJudge:
@@ -19,9 +19,7 @@ class RewardJudge:
     answers plays no part, so there is no position bias to remove.
     """
 
-    def __init__(
-        self, model: RewardModel, name: str = "reward model", temperature: float | None = None
-    ) -> None:
+    def __init__(self, model: Scorer, name: str = "reward model", temperature: float | None = None) -> None:
         self.model, self.name = model, name
         self.temperature = model.temperature if temperature is None else temperature
         self.contract = model.trunk.contract

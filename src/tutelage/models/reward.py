@@ -9,7 +9,7 @@ that is not padding") finds the same token as ours.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tutelage.core.errors import ModelError
-from tutelage.models.heads import ScalarHead
+from tutelage.models.heads import ScalarHead, WeightedHeads
 from tutelage.models.packed import by_tokens
 from tutelage.models.quiet import quiet
 from tutelage.models.scoring import Pair, joined
@@ -28,30 +28,64 @@ from tutelage.models.trunk import Trunk
 SETTINGS = "reward.json"
 
 
-class RewardModel:
-    """Scores of (prompt, response) pairs; P(a over b) = sigmoid((a - b) / temperature), once calibrated."""
+class Scorer:
+    """What every reward model offers, be it one model or an ensemble: scores, on a scale that is kept with it.
 
-    def __init__(self, trunk: Trunk, adapter: str | None, head: ScalarHead) -> None:
-        self.trunk, self.adapter, self.head = trunk, adapter, head
+    P(a over b) = sigmoid((a - b) / temperature), once calibrated. `length_slope` is what a score gained a
+    response token, within prompts, and is taken off `scores`; 0 leaves them as they are.
+    """
+
+    def __init__(self, trunk: Trunk) -> None:
+        self.trunk = trunk
         self.temperature = 1.0
         self.mean, self.std = 0.0, 1.0
+        self.length_slope = 0.0
 
     def raw(self, pairs: Sequence[Pair]) -> Tensor:
-        """Scores `(B,)` in fp32 with their gradient, all pairs in one forward pass."""
-        with self.trunk.using(self.adapter):
-            packed = joined(pairs, self.trunk.device)
-            return self.head(self.trunk.hidden(packed)[packed.ends])
+        """Scores `(B,)` in fp32 with their gradient, before length is taken off."""
+        raise NotImplementedError
 
     def scores(self, pairs: Sequence[Pair], max_tokens: int = 4096) -> Tensor:
         """Scores `(B,)` on the CPU without gradients; the same whatever `max_tokens`."""
-        lengths = [len(prompt) + len(response) for prompt, response in pairs]
-        with torch.no_grad():
-            parts = [self.raw([pairs[i] for i in group]).cpu() for group in by_tokens(lengths, max_tokens)]
-        return torch.cat(parts) if parts else torch.zeros(0)
+        parts = in_parts(self.raw, pairs, max_tokens)
+        lengths = torch.tensor([float(len(response)) for _, response in pairs])
+        return torch.cat(parts) - self.length_slope * lengths if parts else torch.zeros(0)
 
     def normalised(self, scores: Tensor) -> Tensor:
         """Scores shifted and scaled to mean 0 and deviation 1 on the responses that it was fitted on."""
         return (scores - self.mean) / self.std
+
+    def scale(self) -> dict[str, float]:
+        """What `reward.json` keeps beside the weights."""
+        return {
+            "temperature": self.temperature,
+            "mean": self.mean,
+            "std": self.std,
+            "length_slope": self.length_slope,
+        }
+
+    def set_scale(self, kept: Mapping[str, float]) -> None:
+        """The inverse of `scale`. Raises `KeyError` if a number is missing."""
+        self.temperature, self.mean, self.std = kept["temperature"], kept["mean"], kept["std"]
+        self.length_slope = kept.get("length_slope", 0.0)
+
+
+class RewardModel(Scorer):
+    """One adapter (or a whole model) and its score head."""
+
+    def __init__(self, trunk: Trunk, adapter: str | None, head: ScalarHead | WeightedHeads) -> None:
+        super().__init__(trunk)
+        self.adapter, self.head = adapter, head
+
+    def raw(self, pairs: Sequence[Pair]) -> Tensor:
+        """Scores `(B,)` in fp32 with their gradient, all pairs in one forward pass."""
+        return self.head(self.features(pairs))
+
+    def features(self, pairs: Sequence[Pair]) -> Tensor:
+        """What the head reads, `(B, H)`: hidden states of the last tokens."""
+        with self.trunk.using(self.adapter):
+            packed = joined(pairs, self.trunk.device)
+            return self.trunk.hidden(packed)[packed.ends]
 
     def save(self, folder: Path) -> None:
         """Write weights, token contract and calibration into `folder`."""
@@ -61,11 +95,10 @@ class RewardModel:
             _save_classifier(self.trunk, score, folder)
         else:
             self.trunk.save_adapter(self.adapter, folder, task="SEQ_CLS", extra={"score.weight": score})
-        kept = {"temperature": self.temperature, "mean": self.mean, "std": self.std}
-        (folder / SETTINGS).write_text(json.dumps(kept, indent=2))
+        (folder / SETTINGS).write_text(json.dumps(self.scale(), indent=2))
 
-    @classmethod
-    def load(cls, trunk: Trunk, folder: Path, name: str) -> RewardModel:
+    @staticmethod
+    def load(trunk: Trunk, folder: Path, name: str) -> RewardModel:
         """Read an adapter-mode reward model onto `trunk` under the adapter name `name`."""
         from tutelage.data.tokens import TokenContract, require_same
 
@@ -79,10 +112,10 @@ class RewardModel:
         head = ScalarHead(trunk.width, trunk.device)
         with torch.no_grad():
             head.weight.copy_(extra["score.weight"])
-        return cls(trunk, name, head)._with_settings(folder)
+        return RewardModel(trunk, name, head)._with_settings(folder)
 
-    @classmethod
-    def load_full(cls, trunk: Trunk, folder: Path) -> RewardModel:
+    @staticmethod
+    def load_full(trunk: Trunk, folder: Path) -> RewardModel:
         """Wrap a trunk that was loaded from a full-mode reward model's folder, with its score head."""
         try:
             tensors = load_file(folder / "score.safetensors")
@@ -91,17 +124,31 @@ class RewardModel:
         head = ScalarHead(trunk.width, trunk.device)
         with torch.no_grad():
             head.weight.copy_(tensors["score.weight"])
-        return cls(trunk, None, head)._with_settings(folder)
+        return RewardModel(trunk, None, head)._with_settings(folder)
 
     def _with_settings(self, folder: Path) -> RewardModel:
-        try:
-            kept: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
-            self.temperature, self.mean, self.std = kept["temperature"], kept["mean"], kept["std"]
-        except (OSError, json.JSONDecodeError, KeyError):
-            raise ModelError(
-                f"{folder / SETTINGS} is missing or damaged: train the reward model again"
-            ) from None
+        self.set_scale(read_settings(folder))
         return self
+
+
+def in_parts(
+    score: Callable[[Sequence[Pair]], Tensor], pairs: Sequence[Pair], max_tokens: int
+) -> list[Tensor]:
+    """`score` of all pairs without gradients, at most `max_tokens` at a time, on the CPU."""
+    lengths = [len(prompt) + len(response) for prompt, response in pairs]
+    with torch.no_grad():
+        return [score([pairs[i] for i in group]).cpu() for group in by_tokens(lengths, max_tokens)]
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What `reward.json` in `folder` holds. Raises `ModelError` if it lacks the model's scale."""
+    try:
+        kept: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+        if {"temperature", "mean", "std"} <= kept.keys():
+            return kept
+    except (OSError, json.JSONDecodeError, AttributeError):
+        pass
+    raise ModelError(f"{folder / SETTINGS} is missing or damaged: train the reward model again")
 
 
 def _save_classifier(trunk: Trunk, score: Tensor, folder: Path) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 from tutelage.core.settings import LoraSettings, ModelSettings, TokenSettings
 from tutelage.data.tokens import TokenContract, require_same
 from tutelage.models import lora
+from tutelage.models.ensemble import RewardEnsemble, is_ensemble
 from tutelage.models.heads import ScalarHead
 from tutelage.models.loading import load_base
-from tutelage.models.reward import RewardModel
+from tutelage.models.perspectives import PerspectiveModel, has_perspectives
+from tutelage.models.reward import RewardModel, Scorer
 from tutelage.models.trunk import Trunk
 
 Say = Callable[[str], None]
@@ -31,7 +33,10 @@ class Policy:
 
 def open_base(model: ModelSettings, tokens: TokenSettings, say: Say = lambda _: None) -> Trunk:
     """The base model of a recipe: with a frozen trunk for adapters, or trainable in full mode."""
-    return Trunk(load_base(model, tokens, say), adapters=model.tune == "lora")
+    trunk = Trunk(load_base(model, tokens, say), adapters=model.tune == "lora")
+    if model.upper_layers is not None:
+        trunk.freeze_below(model.upper_layers)
+    return trunk
 
 
 def open_policy(
@@ -52,8 +57,8 @@ def open_policy(
         require_same(trunk.contract.fingerprint(), saved, f"the model {trunk.name}", f"the policy {folder}")
         trunk.load_adapter(name, folder)
         return Policy(trunk, name)
-    whole = model.model_copy(update={"base": str(folder), "revision": None})
-    return Policy(Trunk(load_base(whole, tokens, say), adapters=False), None)
+    whole = model.model_copy(update={"base": str(folder), "revision": None, "tune": "full"})
+    return Policy(open_base(whole, tokens, say), None)
 
 
 def save_policy(policy: Policy, folder: Path) -> None:
@@ -101,9 +106,13 @@ def open_reward_model(
     name: str,
     trunk: Trunk | None = None,
     say: Say = lambda _: None,
-) -> RewardModel:
-    """A reward model that a stage left in `folder`."""
+) -> Scorer:
+    """A reward model, or an ensemble of them, that a stage left in `folder`."""
+    if is_ensemble(folder):
+        return RewardEnsemble.load(trunk or open_base(model, tokens, say), folder, name)
     if (folder / lora.CONFIG).exists():
-        return RewardModel.load(trunk or open_base(model, tokens, say), folder, name)
-    whole = model.model_copy(update={"base": str(folder), "revision": None})
-    return RewardModel.load_full(Trunk(load_base(whole, tokens, say), adapters=False), folder)
+        one = RewardModel.load(trunk or open_base(model, tokens, say), folder, name)
+    else:
+        whole = model.model_copy(update={"base": str(folder), "revision": None})
+        one = RewardModel.load_full(Trunk(load_base(whole, tokens, say), adapters=False), folder)
+    return PerspectiveModel.of(one, folder) if has_perspectives(folder) else one

@@ -31,6 +31,10 @@ LOG_RATIO_LIMIT = 20.0
 which two models disagree wildly gives a huge number and not an infinite one."""
 
 ZIEGLER_ERROR_LIMIT = 0.2
+TARGET_LEAD = 5.0
+"""The proportional part of `TargetKl` in units of its gain: as much as five iterations of the integral."""
+TARGET_BOUNDS = (1e-4, 1e4)
+"""Between which the integral of `TargetKl` stays, should its target be out of reach."""
 
 
 def limited_exp(log_ratio: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ class FixedKl:
     coefficient: float
 
     def update(self, observed_kl: float, num_responses: int) -> None:
-        """Nothing changes; here so that both controllers are used alike."""
+        """Nothing changes; here so that all controllers are used alike."""
 
     def state(self) -> dict[str, float]:
         """What a checkpoint must keep."""
@@ -95,13 +99,8 @@ class AdaptiveKl:
 
         Raises `TrainingError` if `observed_kl` is not a finite number.
         """
-        if not math.isfinite(observed_kl):
-            raise TrainingError(
-                f"the KL to the reference is {observed_kl}: lower ppo.optim.learning_rate and resume"
-            )
-        error = (observed_kl - self.target) / self.target
-        clipped = max(-ZIEGLER_ERROR_LIMIT, min(ZIEGLER_ERROR_LIMIT, error))
-        self.coefficient *= 1.0 + clipped * min(num_responses / self.horizon, 1.0)
+        error = _relative_error(observed_kl, self.target, ZIEGLER_ERROR_LIMIT)
+        self.coefficient *= 1.0 + error * min(num_responses / self.horizon, 1.0)
 
     def state(self) -> dict[str, float]:
         """What a checkpoint must keep."""
@@ -111,3 +110,66 @@ class AdaptiveKl:
     def from_state(cls, state: Mapping[str, float]) -> Self:
         """The controller that `state()` described."""
         return cls(coefficient=state["coefficient"], target=state["target"], horizon=state["horizon"])
+
+
+@dataclass
+class TargetKl:
+    """A KL coefficient that holds the KL at `target`: dual ascent in log beta, with a proportional part.
+
+    The most reward under KL <= target has the Lagrangian E[r] - beta (KL - target), and gradient ascent on its
+    dual moves beta by KL - target. Here log beta moves, which keeps beta positive, by the relative error:
+
+    e = clip((KL - target) / target, -1, 1), I <- I + gain e, log beta = I + 5 gain e
+
+    I alone answers too late: the policy needs iterations to follow beta, and the KL swings about its target.
+    The proportional part damps that (Stooke, Achiam and Abbeel 2020, "Responsive safety in reinforcement
+    learning by PID Lagrangian methods"). I rests while the error shrinks, so that beta does not fall without
+    end while the KL is still on its way up from 0 (conditional integration, Astrom and Hagglund 2006).
+
+    Ziegler's controller has the integral alone, its error clipped at a fifth and its horizon in responses; made
+    for 10^5 responses and more, it hardly moves in a short run. This one's gain is an iteration's.
+
+    Where it settles, the policy is pi_ref exp(r / beta) / Z with the beta that makes its KL the target.
+    `target` is in nats a response; `error` is the last one. `update` changes the object, as in `AdaptiveKl`.
+    """
+
+    coefficient: float
+    target: float
+    gain: float
+    error: float = 0.0
+
+    def update(self, observed_kl: float, num_responses: int) -> None:
+        """Move the coefficient after an iteration whose mean KL was `observed_kl` nats, however many responses.
+
+        Raises `TrainingError` if `observed_kl` is not a finite number.
+        """
+        error, lead = _relative_error(observed_kl, self.target, 1.0), TARGET_LEAD * self.gain
+        integral = math.log(self.coefficient) - lead * self.error
+        if error * (error - self.error) >= 0.0:
+            integral += self.gain * error
+        low, high = (math.log(bound) for bound in TARGET_BOUNDS)
+        self.coefficient = math.exp(min(max(integral, low), high) + lead * error)
+        self.error = error
+
+    def state(self) -> dict[str, float]:
+        """What a checkpoint must keep."""
+        return {
+            "coefficient": self.coefficient,
+            "target": self.target,
+            "gain": self.gain,
+            "error": self.error,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, float]) -> Self:
+        """The controller that `state()` described."""
+        return cls(state["coefficient"], state["target"], state["gain"], state["error"])
+
+
+def _relative_error(observed_kl: float, target: float, limit: float) -> float:
+    """(KL - target) / target, held within +-limit. Raises `TrainingError` if the KL is not a finite number."""
+    if not math.isfinite(observed_kl):
+        raise TrainingError(
+            f"the KL to the reference is {observed_kl}: lower the learning rate (optim.learning_rate) and resume"
+        )
+    return max(-limit, min(limit, (observed_kl - target) / target))

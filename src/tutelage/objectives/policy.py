@@ -30,6 +30,15 @@ class PpoPolicyLoss(NamedTuple):
     ratio_min: Tensor
 
 
+class PolicyRatio(NamedTuple):
+    """How far a policy has moved on some tokens: detached scalars, of which `PpoPolicyLoss` says what they are."""
+
+    approx_kl: Tensor
+    ratio_mean: Tensor
+    ratio_max: Tensor
+    ratio_min: Tensor
+
+
 class KlPenaltyLoss(NamedTuple):
     """`loss` carries the gradient. `kl` is detached: the estimate's mean over the tokens, nats a token."""
 
@@ -44,6 +53,25 @@ def _reduced(
     if token_weights is None:
         return masked_mean(token_loss, response_mask, num_tokens=num_tokens)
     return masked_sum(token_loss * token_weights.detach(), response_mask)
+
+
+def policy_ratio(
+    logprobs: Tensor, old_logprobs: Tensor, response_mask: Tensor, num_tokens: Tensor | float | None = None
+) -> PolicyRatio:
+    """New over old probability of the tokens in the mask, and the KL between the two policies.
+
+    All `(B, T)` or `(N,)`, `num_tokens` as for the policy loss. Without gradient. On tokens that were not
+    drawn from the old policy as it is (chosen among its samples, say), `approx_kl` measures how far it
+    moved there and estimates no divergence.
+    """
+    still = logprobs.detach()
+    ratio = limited_exp(masked(still, response_mask) - masked(old_logprobs, response_mask).detach())
+    return PolicyRatio(
+        approx_kl=masked_mean(kl_k3(old_logprobs, still), response_mask, num_tokens=num_tokens),
+        ratio_mean=masked_mean(ratio, response_mask, num_tokens=num_tokens),
+        ratio_max=torch.where(response_mask, ratio, -torch.inf).amax(),
+        ratio_min=torch.where(response_mask, ratio, torch.inf).amin(),
+    )
 
 
 def ppo_policy_loss(
@@ -84,16 +112,16 @@ def ppo_policy_loss(
     if importance_weights is not None:
         token_loss = token_loss * masked(importance_weights, response_mask).detach()
 
-    still = ratio.detach()
-    is_clipped = (clipped > unclipped).to(still.dtype)
-    approx_kl = kl_k3(old_logprobs, logprobs.detach())
+    moved = policy_ratio(logprobs, old_logprobs, response_mask, num_tokens)
     return PpoPolicyLoss(
         loss=_reduced(token_loss, response_mask, token_weights, num_tokens),
-        clip_fraction=masked_mean(is_clipped, response_mask, num_tokens=num_tokens),
-        approx_kl=masked_mean(approx_kl, response_mask, num_tokens=num_tokens),
-        ratio_mean=masked_mean(still, response_mask, num_tokens=num_tokens),
-        ratio_max=torch.where(response_mask, still, -torch.inf).amax(),
-        ratio_min=torch.where(response_mask, still, torch.inf).amin(),
+        clip_fraction=masked_mean(
+            (clipped > unclipped).to(ratio.dtype), response_mask, num_tokens=num_tokens
+        ),
+        approx_kl=moved.approx_kl,
+        ratio_mean=moved.ratio_mean,
+        ratio_max=moved.ratio_max,
+        ratio_min=moved.ratio_min,
     )
 
 

@@ -1,4 +1,4 @@
-"""Losses of reward models: Bradley-Terry on pairs, Plackett-Luce on rankings with ties.
+"""Losses of reward models: Bradley-Terry on pairs, with margins or noisy labels; Plackett-Luce on rankings with ties.
 
 Scores are a reward model's, one a response, any real number; only their differences matter. A ranking is
 a sequence of tie groups of indices into the scores, best first; a response that was not ranked is absent.
@@ -70,6 +70,50 @@ def bradley_terry_loss(
         accuracy=(w * accuracy).sum() / total,
         margin=(w * (2.0 * p - 1.0) * still).sum() / total,
     )
+
+
+def margin_loss(
+    chosen: Tensor,
+    rejected: Tensor,
+    margin: Tensor,
+    preference: Tensor | None = None,
+    weight: Tensor | None = None,
+    total_weight: Tensor | float | None = None,
+) -> PreferenceLoss:
+    """Bradley-Terry that asks for a gap where raters saw one (Touvron et al. 2023, "Llama 2", eq. 2).
+
+    loss = -sum of w [p log sigmoid(d - m) + (1 - p) log sigmoid(-d - m)] / total_weight
+
+    `margin` m `(N,)`, at least 0, is in units of the score and the same for both sides of a pair; the rest is
+    as in `bradley_terry_loss`, which this is where m is 0. Scores learned so are spread wider than the
+    log-odds of winning: fit a temperature before they are read as probabilities.
+    """
+    plain = bradley_terry_loss(chosen.detach(), rejected.detach(), preference, weight, total_weight)
+    d = at_least_float32(chosen) - at_least_float32(rejected)
+    p = torch.ones_like(d) if preference is None else preference.to(d.dtype)
+    w = torch.ones_like(d) if weight is None else weight.to(d.dtype)
+    total = w.sum() if total_weight is None else total_weight
+    log_likelihood = p * logsigmoid(d - margin) + (1.0 - p) * logsigmoid(-d - margin)
+    return plain._replace(loss=-(w * log_likelihood).sum() / total)
+
+
+def smoothed_label(preference: Tensor, wrong: float) -> Tensor:
+    """p (1 - e) + (1 - p) e: what a label says if the share `wrong` e in [0, 1/2) of labels is flipped at random.
+
+    Trained on it, a pair that all agree on is drawn to the score difference log((1 - e) / e) and no further
+    (Mitchell 2023, conservative DPO; label smoothing, Szegedy et al. 2016). The estimate is biased and tame.
+    """
+    return preference * (1.0 - wrong) + (1.0 - preference) * wrong
+
+
+def unbiased_label(preference: Tensor, flip_rate: float) -> Tensor:
+    """(p - e) / (1 - 2 e): the inverse of `smoothed_label`, above 1 for a certain label.
+
+    A loss that is linear in the label, as Bradley-Terry is, then has over random flips of the known rate e in
+    [0, 1/2) the expectation that it has on clean labels (Natarajan et al. 2013, lemma 1; Chowdhury et al.
+    2024 for preferences). The price is variance, and no lower bound on finite data: train few epochs.
+    """
+    return (preference - flip_rate) / (1.0 - 2.0 * flip_rate)
 
 
 def pairwise_loss(scores: Tensor, groups: Groups) -> PreferenceLoss:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.core.errors import ModelError
+from tutelage.core.methods import METHODS
 from tutelage.data.packs import FILES, list_packs, pack_folder
 from tutelage.models import embedded
 from tutelage.pipeline.table import amount
 from tutelage.store.artifacts import Finished, finished_artifacts
 
-MODEL_STAGES = ("sft", "reward", "referee", "ppo")
+MODEL_STAGES = ("sft", "reward", "referee", *METHODS)
 
 
 @dataclass(frozen=True)

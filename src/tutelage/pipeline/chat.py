@@ -1,4 +1,4 @@
-"""Talking to a project's models: any of base, SFT and PPO, one or several side by side.
+"""Talking to a project's models: any of base, SFT and the policies, one or several side by side.
 
 Each speaker keeps a history of its own. In adapter mode speakers share one trunk. Who can speak is
 settled before torch is imported.
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tutelage.core.errors import StoreError
 from tutelage.core.hashing import canonical_json
+from tutelage.core.methods import MODEL_LABELS
 from tutelage.core.recipe import Recipe, parse_recipe, section
 from tutelage.core.records import Message
 from tutelage.pipeline.project import Project
@@ -21,8 +22,6 @@ from tutelage.store.artifacts import Finished, finished_artifacts
 if TYPE_CHECKING:
     from tutelage.models.roles import Policy
     from tutelage.models.trunk import Trunk
-
-SPEAKERS = ("base", "sft", "ppo")
 
 
 @dataclass
@@ -61,15 +60,16 @@ def open_speakers(
     max_new_tokens: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Speaker]:
-    """Load the named models of a project (`base`, `sft`, `ppo`).
+    """Load the named models of a project: `base`, `sft`, or a method's name.
 
     A stage that is not done for the recipe as it is now is spoken for by its newest artifact, and `say`
     hears so. Temperature and length come from the recipe where they are None. Raises `StoreError` for
     a name that is none, or a stage that never finished.
     """
     recipe = project.recipe()
-    if stranger := next((name for name in names if name not in SPEAKERS), None):
-        raise StoreError(f"there is nobody called '{stranger}' to talk to: choose from {', '.join(SPEAKERS)}")
+    if stranger := next((name for name in names if name not in MODEL_LABELS), None):
+        known = ", ".join(MODEL_LABELS)
+        raise StoreError(f"there is nobody called '{stranger}' to talk to: choose from {known}")
     who = {name: None if name == "base" else _newest(project, name, say) for name in names}
     # Beside a stage's model, the base is the one that this model was made from.
     then = next((_as_then(recipe, found) for found in who.values() if found is not None), recipe)
@@ -99,9 +99,9 @@ def _newest(project: Project, stage: str, say: Callable[[str], None]) -> Finishe
 
 
 def _as_then(recipe: Recipe, found: Finished) -> Recipe:
-    """The recipe with the model and token settings that an artifact was made with."""
+    """The model and token settings that an artifact was made with, as a recipe that says nothing else."""
     kept = {group: found.artifact.recipe[group] for group in ("model", "tokens")}
-    return parse_recipe({**recipe.model_dump(mode="json"), **kept}, f"the manifest of {found.id}")
+    return parse_recipe({"name": recipe.name, **kept}, f"the manifest of {found.id}")
 
 
 def _open(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tutelage.core.methods import METHODS
 from tutelage.pipeline.sources import SourceFile, Sources
 
 if TYPE_CHECKING:
@@ -96,21 +97,26 @@ def work(stage: str, recipe: Recipe, data: Amounts) -> float:
     if stage == "judge":
         prompts = recipe.judge.measure_prompts + recipe.sample.num_prompts
         return prompts * PAIRS_A_PROMPT * JUDGED_SIDES * (prompt + 2 * response) if recipe.judge.ai else 0.0
+    ranked = data.rows["comparisons"] * 4 * both
+    learnt = 1 - recipe.data.referee_share - recipe.data.measure_share
     if stage in ("reward", "referee"):
         settings = getattr(recipe, stage)
-        share = recipe.data.referee_share
-        share = share if stage == "referee" else 1 - share - recipe.data.measure_share
+        share = recipe.data.referee_share if stage == "referee" else learnt
         # Below the lowest adapted layer there is no backward pass.
         trained = TRAINED if settings.upper_layers is None else 1 + (TRAINED - 1) / 2
-        return settings.epochs * share * data.rows["comparisons"] * 4 * both * trained
-    if stage == "ppo":
-        one = response * DECODED + both * (3 + recipe.ppo.epochs * TRAINED)
-        return recipe.ppo.iterations * recipe.ppo.rollouts * one
+        return settings.epochs * share * ranked * trained
+    if stage in METHODS and METHODS[stage].kind == "online":
+        settings = recipe.online(stage)
+        seen = settings.rollouts * (response * DECODED + both * 3)
+        return settings.iterations * (seen + settings.learnt * settings.epochs * both * TRAINED)
+    if stage in METHODS:
+        # Beside the training, the reference looks at all responses once (KTO's twice).
+        return (getattr(recipe, METHODS[stage].group).epochs * TRAINED + 1.5) * learnt * ranked
     if stage == "evaluate":
         items = data.rows["evaluation"]
         if recipe.evaluate.limit is not None:
             items = min(items, 5 * recipe.evaluate.limit)
-        return 3 * items * (response * DECODED + 2 * both)
+        return (2 + len(recipe.policies)) * items * (response * DECODED + 2 * both)
     return 0.0
 
 
@@ -160,7 +166,7 @@ def parameters(recipe: Recipe) -> int:
 
 def disk_needed(stage: str, recipe: Recipe) -> int:
     """Bytes that a stage may write at its peak: a checkpoint, the one it replaces, and the result."""
-    trains = {"sft": 1, "reward": 1, "referee": 1, "ppo": 2}.get(stage, 0)
+    trains = 2 if stage in METHODS else int(stage in ("sft", "reward", "referee"))
     small = 50_000_000
     if not trains:
         return small

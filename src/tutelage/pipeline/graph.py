@@ -1,6 +1,7 @@
 """The stages of a project: what each needs, which settings decide it, and what it is handed.
 
-A stage's function is `tutelage.pipeline.stages.NAME:run`, found only when it is run, so that planning
+Which stages there are is a function of the recipe: one for each method in its `policies`, and what they
+need. A stage's function is `tutelage.pipeline.stages.NAME:run`, found only when it is run, so that planning
 needs neither torch nor pydantic. `plan` names the artifact of every stage before anything runs: its id
 is a hash of its inputs' ids, its groups of the recipe, the seed and the version.
 """
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__
 from tutelage.core.errors import StoreError
+from tutelage.core.methods import METHODS
 from tutelage.core.records import Artifact
 
 if TYPE_CHECKING:
@@ -65,37 +67,55 @@ class Stage:
         """The stage's function; imports what it needs, torch included."""
         if self.function is not None:
             return self.function
-        return importlib.import_module(f"tutelage.pipeline.stages.{self.name}").run
+        return importlib.import_module(f"tutelage.pipeline.stages.{self.name.replace('-', '_')}").run
 
 
-STAGES: tuple[Stage, ...] = (
-    Stage("data", (), ("data",), "read, check and split the data", reads_sources=True),
-    Stage("sft", ("data",), ("model", "tokens", "sft"), "supervised fine-tuning on demonstrations"),
-    Stage("sample", ("data", "sft"), ("model", "tokens", "sample"), "several responses to each prompt"),
-    Stage(
-        "judge", ("data", "sample"), ("model", "tokens", "judge"), "judgements to rankings and comparisons"
-    ),
-    Stage("reward", ("data", "sft", "judge"), ("model", "tokens", "reward"), "train the reward model"),
-    Stage(
-        "referee",
-        ("data", "sft", "judge"),
-        ("model", "tokens", "referee"),
-        "train the judge that only evaluates",
-    ),
-    Stage("ppo", ("data", "sft", "reward"), ("model", "tokens", "ppo"), "proximal policy optimisation"),
-    Stage(
-        "evaluate",
-        ("data", "sft", "ppo", "reward", "referee"),
-        ("model", "tokens", "evaluate"),
-        "measure base, SFT and PPO",
-    ),
-    Stage(
-        "report",
-        ("data", "sft", "sample", "judge", "reward", "referee", "ppo", "evaluate"),
-        ("report",),
-        "one page with the evidence",
-    ),
-)
+def stages_of(recipe: Recipe, also: str | None = None) -> tuple[Stage, ...]:
+    """The stages of a recipe in their order: one for each of its policies, and what those need.
+
+    A reward model is trained only where a policy learns from its scores. `also` is a stage that is
+    wanted beyond that, such as a method that the recipe does not name: it is there, with what it needs,
+    and evaluation and report are as if it were not.
+    """
+    extra = [METHODS[also]] if also in METHODS and also not in recipe.policies else []
+    named = [METHODS[name] for name in recipe.policies]
+    needed = {need for method in named for need in method.needs}
+    wanted = needed | {need for method in extra for need in method.needs} | {also}
+    reward = ("reward",) if "reward" in needed else ()
+    models = ["base", "SFT", *(m.label for m in named)]
+    # One policy needs no order; of several, the order says which is the last word.
+    order = ("policies",) if len(named) > 1 else ()
+    return (
+        Stage("data", (), ("data",), "read, check and split the data", reads_sources=True),
+        Stage("sft", ("data",), ("model", "tokens", "sft"), "supervised fine-tuning on demonstrations"),
+        Stage("sample", ("data", "sft"), ("model", "tokens", "sample"), "several responses to each prompt"),
+        Stage(
+            "judge",
+            ("data", "sample"),
+            ("model", "tokens", "judge"),
+            "judgements to rankings and comparisons",
+        ),
+        *((_judge_stage("reward", "train the reward model"),) if "reward" in wanted else ()),
+        _judge_stage("referee", "train the judge that only evaluates"),
+        *(Stage(m.name, m.needs, ("model", "tokens", m.group), m.long_name) for m in (*named, *extra)),
+        Stage(
+            "evaluate",
+            ("data", "sft", *recipe.policies, *reward, "referee"),
+            ("model", "tokens", "evaluate", *order),
+            f"measure {', '.join(models[:-1])} and {models[-1]}",
+        ),
+        Stage(
+            "report",
+            ("data", "sft", "sample", "judge", *reward, "referee", *recipe.policies, "evaluate"),
+            ("report", *order),
+            "one page with the evidence",
+        ),
+    )
+
+
+def _judge_stage(name: str, summary: str) -> Stage:
+    """A reward model and the referee are made alike."""
+    return Stage(name, ("data", "sft", "judge"), ("model", "tokens", name), summary)
 
 
 @dataclass(frozen=True)
@@ -110,15 +130,17 @@ class Planned:
         return self.artifact.id
 
 
-def plan(recipe: Recipe, sources: Mapping[str, str], stages: Sequence[Stage] = STAGES) -> dict[str, Planned]:
-    """Every stage with its artifact's identity, by name, in order.
+def plan(
+    recipe: Recipe, sources: Mapping[str, str], stages: Sequence[Stage] | None = None
+) -> dict[str, Planned]:
+    """Every stage (the recipe's, for None) with its artifact's identity, by name, in order.
 
     `sources` are the hashes of the recipe's data files by name (`pipeline.sources`).
     """
     from tutelage.core.recipe import section
 
     planned: dict[str, Planned] = {}
-    for stage in stages:
+    for stage in stages_of(recipe) if stages is None else stages:
         inputs = {need: planned[need].id for need in stage.needs}
         if stage.reads_sources:
             inputs.update(sources)
@@ -127,7 +149,7 @@ def plan(recipe: Recipe, sources: Mapping[str, str], stages: Sequence[Stage] = S
     return planned
 
 
-def needed_for(target: str | None, stages: Sequence[Stage] = STAGES) -> list[Stage]:
+def needed_for(target: str | None, stages: Sequence[Stage]) -> list[Stage]:
     """The stages that `target` rests on and itself, in order; all of them for None.
 
     Raises `StoreError` if there is no such stage.
@@ -146,7 +168,7 @@ def needed_for(target: str | None, stages: Sequence[Stage] = STAGES) -> list[Sta
     return [stage for stage in stages if stage.name in wanted]
 
 
-def require_stages(names: Iterable[str], stages: Sequence[Stage] = STAGES) -> None:
+def require_stages(names: Iterable[str], stages: Sequence[Stage]) -> None:
     """Raise `StoreError` for the first name that is no stage."""
     known = [stage.name for stage in stages]
     for name in names:

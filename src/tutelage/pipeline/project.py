@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tutelage.core.errors import StoreError, TutelageError
-from tutelage.pipeline.graph import STAGES, Stage, needed_for, plan
+from tutelage.pipeline.graph import Stage, needed_for, plan, stages_of
 
 if TYPE_CHECKING:
     from tutelage.core.recipe import Recipe
@@ -33,15 +33,18 @@ _STARTING = ("constitution.yaml", "guidelines.md", "gitignore")
 class Project:
     """A project folder. Settings are read anew at every call, so the recipe can be edited in between.
 
-    Every method that runs or plans takes overrides, as `"ppo.iterations=4"` or as a mapping.
+    Every method that runs or plans takes overrides, as `"ppo.iterations=4"` or as a mapping. `stages`
+    stand in for the recipe's own.
     """
 
-    def __init__(self, path: str | Path = ".", *, stages: Sequence[Stage] = STAGES) -> None:
+    def __init__(self, path: str | Path = ".", *, stages: Sequence[Stage] | None = None) -> None:
         self.path = find_project(Path(path))
         self._stages = stages
 
     @classmethod
-    def init(cls, path: str | Path, recipe: str = "quickstart", *, stages: Sequence[Stage] = STAGES) -> Self:
+    def init(
+        cls, path: str | Path, recipe: str = "quickstart", *, stages: Sequence[Stage] | None = None
+    ) -> Self:
         """Make a project folder with a recipe (a shipped one's name, or a file), and open it.
 
         Files that are there already are kept. Raises `StoreError` if it is a project already, and
@@ -87,6 +90,7 @@ class Project:
     ) -> Outcome:
         """Run what is not done, up to the stage `to` (all, for None). A plain line is printed for each step.
 
+        `to` may be a method that the recipe's policies leave out: it is trained, and not evaluated.
         `force` names stages to run in any case. Raises `TutelageError` with one sentence.
         """
         from tutelage.pipeline.reporters import Plain
@@ -120,8 +124,32 @@ class Project:
         """Proximal policy optimisation, with what it needs first."""
         return self.run(*overrides, to="ppo", **settings)
 
+    def rloo(self, *overrides: str, **settings: Any) -> Outcome:
+        """REINFORCE with a leave-one-out baseline, with what it needs first."""
+        return self.run(*overrides, to="rloo", **settings)
+
+    def grpo(self, *overrides: str, **settings: Any) -> Outcome:
+        """Group relative policy optimisation, with what it needs first."""
+        return self.run(*overrides, to="grpo", **settings)
+
+    def rejection(self, *overrides: str, **settings: Any) -> Outcome:
+        """Rejection sampling fine-tuning, with what it needs first."""
+        return self.run(*overrides, to="rejection", **settings)
+
+    def online_dpo(self, *overrides: str, **settings: Any) -> Outcome:
+        """Direct preference optimisation on its own samples, with what it needs first."""
+        return self.run(*overrides, to="online-dpo", **settings)
+
+    def dpo(self, *overrides: str, **settings: Any) -> Outcome:
+        """Direct preference optimisation, with what it needs first."""
+        return self.run(*overrides, to="dpo", **settings)
+
+    def kto(self, *overrides: str, **settings: Any) -> Outcome:
+        """Kahneman-Tversky optimisation, with what it needs first."""
+        return self.run(*overrides, to="kto", **settings)
+
     def evaluate(self, *overrides: str, **settings: Any) -> Outcome:
-        """Base, SFT and PPO measured, with what it needs first."""
+        """Base, SFT and every policy measured, with what it needs first."""
         return self.run(*overrides, to="evaluate", **settings)
 
     def report(self, *overrides: str, **settings: Any) -> Outcome:
@@ -144,9 +172,10 @@ class Project:
         from tutelage.pipeline.sources import find_sources
         from tutelage.pipeline.status import inspect_artifact
 
-        needed_for(stage, self._stages)
         recipe = self.recipe(*overrides, **settings)
-        planned = plan(recipe, find_sources(recipe.data, self.path).hashes(), self._stages)
+        stages = stages_of(recipe, also=stage) if self._stages is None else self._stages
+        needed_for(stage, stages)
+        planned = plan(recipe, find_sources(recipe.data, self.path).hashes(), stages)
         found = inspect_artifact(self.path, planned[stage])
         if found.state != "done" or found.finished is None:
             raise StoreError(
@@ -161,7 +190,7 @@ class Project:
         return lineage(self.path, artifact_id)
 
     def summary(self) -> dict[str, Any]:
-        """`report/summary.json`: base, SFT and PPO with each measure's value, interval and number.
+        """`report/summary.json`: base, SFT and each policy with each measure's value, interval and number.
 
         Before the report is made, the evaluation's own. Raises `StoreError` if there is neither.
         """

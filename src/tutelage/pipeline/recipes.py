@@ -75,7 +75,7 @@ def check_recipe(name: str) -> list[str]:
     """
     from tutelage.core.recipe import recipe_from
     from tutelage.pipeline import cost
-    from tutelage.pipeline.graph import STAGES
+    from tutelage.pipeline.graph import stages_of
     from tutelage.pipeline.sources import find_sources
     from tutelage.pipeline.table import duration
 
@@ -84,12 +84,12 @@ def check_recipe(name: str) -> list[str]:
     sources = find_sources(recipe.data, path.parent, remember=False)
     sources.require()
     data = cost.amounts(recipe, sources)
-    seconds = sum(cost.estimate(stage.name, recipe, data, []).seconds for stage in STAGES)
+    seconds = sum(cost.estimate(stage.name, recipe, data, []).seconds for stage in stages_of(recipe))
     counted = ", ".join(
         f"{data.rows[group]:,} {group}" for group in ("demonstrations", "comparisons", "prompts")
     )
     return [
-        f"{path} is a good recipe: {recipe.model.base}, {recipe.model.tune}",
+        f"{path} is a good recipe: {recipe.model.base}, {recipe.model.tune}, {' and '.join(recipe.policies)}",
         f"data: {counted}",
         f"time here: about {duration(seconds)} (from a default speed, rough)",
     ]

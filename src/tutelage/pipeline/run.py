@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import tutelage
 from tutelage.core.errors import ResourceError
 from tutelage.core.hashing import file_sha256
+from tutelage.core.methods import METHODS
 from tutelage.core.recorder import Recorder
 from tutelage.pipeline.cost import disk_needed
 from tutelage.pipeline.graph import (
-    STAGES,
     Planned,
     Stage,
     StageContext,
@@ -32,6 +32,7 @@ from tutelage.pipeline.graph import (
     plan,
     require_stages,
     stage_seed,
+    stages_of,
 )
 from tutelage.pipeline.lock import project_lock
 from tutelage.pipeline.problems import explained
@@ -82,19 +83,24 @@ def run_stages(
     to: str | None = None,
     force: Sequence[str] = (),
     reporter: Reporter | None = None,
-    stages: Sequence[Stage] = STAGES,
+    stages: Sequence[Stage] | None = None,
 ) -> Outcome:
     """Run what `to` needs and is not done (everything, for None), and `force` in any case.
 
+    `to` may be a method that the recipe does not name: it is trained, and a line says what to change to
+    have it evaluated too. `stages` stand in for the recipe's own.
     Raises `TutelageError` with one sentence for what a user can put right: a lock held by another run,
     data that is missing, a full disk, no rights, no memory, and whatever a stage itself refuses.
     """
     hear: Reporter = reporter or Silent()
+    stages = stages_of(recipe, also=to) if stages is None else stages
     wanted = needed_for(to, stages)
     require_stages(force, wanted)
     sources = find_sources(recipe.data, project)
     sources.require()
     planned = plan(recipe, sources.hashes(), stages)
+    if to in METHODS and to not in recipe.policies:
+        hear.said(to, _left_out(to, recipe))
     began = time.monotonic()
     ran: list[str] = []
     artifacts: dict[str, Finished] = {}
@@ -121,6 +127,14 @@ def run_stages(
                 hear.finished(stage.name, done.artifact.seconds, done.artifact.metrics)
                 index.add(done)
     return Outcome(artifacts, tuple(ran), time.monotonic() - began)
+
+
+def _left_out(method: str, recipe: Recipe) -> str:
+    named = ", ".join([*recipe.policies, method])
+    return (
+        f"{method} is not among the recipe's policies, so it is trained and neither evaluated nor reported: "
+        f"set policies: [{named}] to have it measured"
+    )
 
 
 def _run_one(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tutelage.core.errors import RecipeError, StoreError
 from tutelage.core.records import Artifact
 from tutelage.pipeline import cost
-from tutelage.pipeline.graph import STAGES, Planned, Stage, plan
+from tutelage.pipeline.graph import Planned, Stage, plan
 from tutelage.pipeline.lock import running
 from tutelage.pipeline.sources import Sources, find_sources
 from tutelage.pipeline.table import duration, text_table
@@ -141,7 +141,7 @@ def inspect_artifact(project: Path, planned: Planned, full: bool = False) -> Ins
 
 
 def project_status(
-    project: Path, recipe: Recipe, *, verify: bool = False, stages: Sequence[Stage] = STAGES
+    project: Path, recipe: Recipe, *, verify: bool = False, stages: Sequence[Stage] | None = None
 ) -> Status:
     """The status of every stage. With `verify`, contents are compared by hash, not by size."""
     sources = find_sources(recipe.data, project)

@@ -1,9 +1,11 @@
-"""Tables and durations as text, and the closing table of a run: base, SFT and PPO side by side."""
+"""Tables and durations as text, and the closing table of a run: all models side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tutelage.core.methods import MODEL_LABELS
 
 MEASURES: tuple[tuple[str, str, bool], ...] = (
     ("harmful_compliance", "harmful requests complied with", False),
@@ -14,7 +16,8 @@ MEASURES: tuple[tuple[str, str, bool], ...] = (
 )
 """Name in `summary.json`, words for people, and whether more is better."""
 
-MODELS = (("base", "base"), ("sft", "SFT"), ("ppo", "PPO"))
+SIDE_BY_SIDE = 4
+"""Models in one table; more go below, each time beside the base."""
 
 
 def duration(seconds: float) -> str:
@@ -49,20 +52,24 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
 def summary_table(summary: Mapping[str, Any]) -> list[str]:
     """The measures of `summary.json` with their 95% intervals, one model a column. Empty without models."""
     stages: Mapping[str, Any] = summary.get("stages", summary)
-    present = [(key, title) for key, title in MODELS if isinstance(stages.get(key), Mapping)]
+    present = [name for name in stages if name in MODEL_LABELS and isinstance(stages[name], Mapping)]
     if not present:
         return []
+    first, rest = present[:SIDE_BY_SIDE], present[SIDE_BY_SIDE:]
+    step = SIDE_BY_SIDE - 1
+    blocks = [first, *([present[0], *rest[i : i + step]] for i in range(0, len(rest), step))]
+    lines = [line for block in blocks for line in (*_measures_of(stages, block), "")]
+    return [*lines[:-1], "with 95% intervals; ↑ more is better, ↓ less is better"]
+
+
+def _measures_of(stages: Mapping[str, Any], models: Sequence[str]) -> list[str]:
     rows: list[list[str]] = []
     for key, words, more_is_better in MEASURES:
-        cells = [_cell(stages[name].get(key)) for name, _ in present]
+        cells = [_cell(stages[name].get(key)) for name in models]
         if any(cell != "–" for cell in cells):
             rows.append([words, "↑" if more_is_better else "↓", *cells])
-    header = ["", "", *(title for _, title in present)]
-    columns = range(2, 2 + len(present))
-    return [
-        *text_table(header, rows, right=list(columns)),
-        "with 95% intervals; ↑ more is better, ↓ less is better",
-    ]
+    header = ["", "", *(MODEL_LABELS[name] for name in models)]
+    return text_table(header, rows, right=list(range(2, 2 + len(models))))
 
 
 def _cell(measure: Any) -> str:

@@ -16,18 +16,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tutelage.core.files import replace_text
+from tutelage.core.methods import METHODS, of_kind
 from tutelage.core.recipe import Recipe
 from tutelage.core.settings import ReportSettings
 from tutelage.report import numbers
 from tutelage.report.calibration import ai_judge, group_figures, judge_facts, reliability_figures
 from tutelage.report.curves import reward_figures, sft_figures
 from tutelage.report.datasets import data_section
+from tutelage.report.direct_curves import direct_figures
 from tutelage.report.examples import side_by_side, verdict_words
-from tutelage.report.glossary import MEASURES, TERMS
+from tutelage.report.figures import Figure
+from tutelage.report.frontier import frontier_figures
+from tutelage.report.glossary import MEASURES, terms
 from tutelage.report.limits import limits
-from tutelage.report.policy_curves import frontier_figure, more_ppo_figures, ppo_figures
+from tutelage.report.policy_curves import more_online_figures, online_figures
 from tutelage.report.provenance import artifact_rows, total_seconds, trails, tree
-from tutelage.report.sources import MODEL_NAMES, MODELS, Sources, read_sources
+from tutelage.report.sources import MODEL_NAMES, Sources, read_sources
 from tutelage.report.svg import swatch
 from tutelage.report.table import SYMBOLS, measure_rows, small_tables
 from tutelage.report.theme import css_variables
@@ -57,6 +61,7 @@ def summary(sources: Sources, recipe: Recipe) -> dict[str, Any]:
     """The numbers for programs: models at the top, then paired changes, project and artifact ids."""
     found = sources.evaluation
     measures = {} if found is None else found.measures
+    models = dict.fromkeys(["base", "sft", *recipe.policies, *measures])
     paired: dict[str, dict[str, Any]] = {}
     for change in () if found is None else found.changes.values():
         paired.setdefault(f"{change.model}_vs_{change.against}", {})[change.measure] = {
@@ -69,7 +74,7 @@ def summary(sources: Sources, recipe: Recipe) -> dict[str, Any]:
             "verdict": change.word,
         }
     return {
-        **{model: {k: e.plain() for k, e in measures.get(model, {}).items()} for model in MODELS},
+        **{model: {k: e.plain() for k, e in measures.get(model, {}).items()} for model in models},
         "paired": paired,
         "classifier": {} if found is None else dict(found.classifier),
         "breakdown": {} if found is None else _plain(found.breakdown),
@@ -92,9 +97,9 @@ def _plain(values: Any) -> Any:
 
 def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Recipe) -> str:
     """The page as HTML."""
-    frontier = frontier_figure(sources, recipe)
     found = sources.evaluation
-    models = [m for m in MODELS if found is not None and m in found.measures]
+    models = [] if found is None else list(found.measures)
+    online = [method.label for method in of_kind("online", recipe.policies)]
     return (
         _environment()
         .get_template("page.html")
@@ -108,14 +113,15 @@ def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Re
             models=models,
             small_tables=small_tables(found, models),
             limits=limits(sources, recipe),
-            curves={
-                "Supervised fine-tuning": sft_figures(sources),
-                "Reward model": reward_figures(sources, "reward", "Reward model"),
-                "Referee": reward_figures(sources, "referee", "Referee"),
-                "Proximal policy optimisation": ppo_figures(sources, recipe),
+            curves=curves(sources, recipe),
+            more={
+                METHODS[name].label: figures
+                for name in recipe.policies
+                if METHODS[name].kind == "online" and (figures := more_online_figures(name, sources, recipe))
             },
-            more=more_ppo_figures(sources),
-            frontier=[] if frontier is None else [frontier],
+            frontier=frontier_figures(sources, recipe),
+            online=numbers.listed(online),
+            several=len(online) > 1,
             judges=judge_facts(sources),
             reliability=reliability_figures(sources),
             accuracy_by=group_figures(sources),
@@ -123,14 +129,30 @@ def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Re
             groups=side_by_side(found, settings.side_by_side),
             data=data_section(sources),
             trails=trails(sources, recipe),
-            artifacts=artifact_rows(sources),
+            artifacts=artifact_rows(sources, recipe),
             tree=tree(project, sources),
             seconds=numbers.duration(total_seconds(sources.artifacts)),
             resolved=yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
             measures=MEASURES,
-            terms=TERMS,
+            terms=terms(recipe.policies),
         )
     )
+
+
+def curves(sources: Sources, recipe: Recipe) -> dict[str, list[Figure]]:
+    """The learning curves of each stage that trains, by its title."""
+    online = of_kind("online", recipe.policies)
+    found = {"Supervised fine-tuning": sft_figures(sources)}
+    if online:
+        found["Reward model"] = reward_figures(sources, "reward", "Reward model")
+    found["Referee"] = reward_figures(sources, "referee", "Referee")
+    for method in (METHODS[name] for name in recipe.policies):
+        title = method.long_name[0].upper() + method.long_name[1:]
+        if method in online:
+            found[title] = online_figures(method.name, sources, recipe)
+        else:
+            found[title] = direct_figures(method.name, sources)
+    return found
 
 
 def _environment() -> Environment:

@@ -10,11 +10,14 @@ from tutelage.report.sources import Sources
 
 TITLES = {
     "demonstrations": ("Demonstrations", "teach the SFT model how to answer"),
-    "comparisons": ("Ranked answers", "teach the reward model and the referee what is better"),
-    "prompts": ("Prompts", "are what PPO practises on"),
+    "comparisons": (
+        "Ranked answers",
+        "teach the judges, and policies that need no reward model, what is better",
+    ),
+    "prompts": ("Prompts", "are what the policy practises on"),
     "evaluation": ("Evaluation prompts", "are never trained on"),
 }
-SPLITS = {"reward": "reward model", "judge": "referee", "measure": "measuring both"}
+SPLITS = {"reward": "learning", "judge": "referee", "measure": "measuring"}
 _SHOWN = 8
 
 

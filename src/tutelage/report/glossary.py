@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from tutelage.core.methods import METHODS, Kind, of_kind
+from tutelage.report.numbers import listed
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ MEASURES = (
         "higher",
         "the referee prefers its answer to the base model's",
         "Share of plain requests on which the referee prefers this model's answer to the base model's; a tie "
-        "counts half. The referee is a reward model trained on other comparisons than the one PPO was "
-        "trained against. 50% is no difference, and what the base scores against itself.",
+        "counts half. The referee is a reward model trained on comparisons that nothing else "
+        "learned from. 50% is no difference, and what the base scores against itself.",
         "wins against the base model",
         "plain requests",
     ),
@@ -83,7 +87,7 @@ OTHER = {
 }
 """What is measured beside the five measures, by its key."""
 
-TERMS = (
+COMMON_TERMS = (
     (
         "95% interval",
         "Where the true value would lie in 95 of 100 repetitions with other prompts of the same "
@@ -99,14 +103,25 @@ TERMS = (
         "Better or worse where the paired interval leaves out zero and p is "
         "below 0.05; otherwise not distinguishable, which does not mean equal.",
     ),
-    (
-        "Base, SFT, PPO",
-        "The pretrained model as it came; after supervised fine-tuning on demonstrations; after "
-        "proximal policy optimisation against the reward model, starting from SFT.",
-    ),
-    ("Reward model", "A model that scores answers as raters ranked them. PPO maximises its score."),
-    ("Referee", "A reward model trained on other comparisons, used only to evaluate."),
+    ("Referee", "A reward model trained on comparisons of its own, used only to evaluate."),
     ("Nat", "The unit of loss, entropy and KL with natural logarithms: 1 nat = 1.44 bits."),
+    (
+        "Expected calibration error (ECE)",
+        "Mean gap between how sure a judge is and how often it is right. With few "
+        "comparisons noise alone makes it several points.",
+    ),
+    (
+        "Brier score",
+        "Mean squared gap between the stated probability and what happened; 0.25 is a coin toss.",
+    ),
+    (
+        "Temperature",
+        "What scores are divided by so that stated probabilities fit; above 1 the judge was "
+        "too sure of itself.",
+    ),
+    ("Position bias", "How much more often a judge picks an answer for being shown first."),
+)
+ONLINE_TERMS = (
     (
         "KL (k1, k3)",
         "How far the policy has moved from the SFT model, in nats a response: the mean of log "
@@ -129,19 +144,38 @@ TERMS = (
     ),
     ("Ratio", "Probability of a token under the updated policy over that when it was sampled."),
     ("Sampler gap", "Largest difference between the sampler's and the trainer's log-probability of a token."),
-    (
-        "Expected calibration error (ECE)",
-        "Mean gap between how sure a judge is and how often it is right. With few "
-        "comparisons noise alone makes it several points.",
-    ),
-    (
-        "Brier score",
-        "Mean squared gap between the stated probability and what happened; 0.25 is a coin toss.",
-    ),
-    (
-        "Temperature",
-        "What scores are divided by so that stated probabilities fit; above 1 the judge was "
-        "too sure of itself.",
-    ),
-    ("Position bias", "How much more often a judge picks an answer for being shown first."),
 )
+DIRECT_TERMS = (
+    (
+        "Implicit reward",
+        "How much likelier a response is under the policy than under the SFT model: \u03b2 times the "
+        "difference of their log-probabilities, in nats.",
+    ),
+)
+LEARNS_FROM: dict[Kind, str] = {"online": "against the reward model", "direct": "on comparisons"}
+
+
+def terms(policies: Sequence[str]) -> list[tuple[str, str]]:
+    """What the words on the page mean, of those that these policies bring onto it."""
+    methods = [METHODS[name] for name in policies]
+    ways = [f"after {m.long_name} {LEARNS_FROM[m.kind]}, starting from SFT" for m in methods]
+    stages = (
+        f"Base, SFT, {', '.join(m.label for m in methods)}",
+        "; ".join(
+            [
+                "The pretrained model as it came",
+                "after supervised fine-tuning on demonstrations",
+                *ways,
+            ]
+        )
+        + ".",
+    )
+    online, direct = of_kind("online", policies), of_kind("direct", policies)
+    found = [stages]
+    if online:
+        verb = "maximise" if len(online) > 1 else "maximises"
+        names = listed([m.label for m in online])
+        said = f"A model that scores answers as raters ranked them. {names} {verb} its score."
+        found.append(("Reward model", said))
+    more = (*(ONLINE_TERMS if online else ()), *(DIRECT_TERMS if direct else ()))
+    return [*COMMON_TERMS[:3], *found, *COMMON_TERMS[3:], *more]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from tutelage.core.methods import of_kind
 from tutelage.core.recipe import Recipe
 from tutelage.report.glossary import BY_KEY
 from tutelage.report.numbers import count, listed, number, percent
-from tutelage.report.sources import ALPHA, MODEL_NAMES, MODELS, Estimate, Sources, series
+from tutelage.report.sources import ALPHA, MODEL_NAMES, Estimate, Sources, series
 from tutelage.report.words import interval, is_coin
 
 EMPTY_WORTH_SAYING = 0.03
@@ -22,7 +23,7 @@ class Limit(NamedTuple):
 def limits(sources: Sources, recipe: Recipe) -> list[Limit]:
     """The limits of this run, the weightiest first."""
     found = [
-        *_judges(sources),
+        *_judges(sources, recipe),
         *_classifier(sources),
         Limit(
             "Honesty and capability are narrow.",
@@ -32,7 +33,7 @@ def limits(sources: Sources, recipe: Recipe) -> list[Limit]:
         ),
         *_data(sources, recipe),
         *_chance(sources, recipe),
-        *_over_optimised(sources),
+        *_over_optimised(sources, recipe),
         _model(recipe),
         Limit(
             "Nobody attacked it.",
@@ -44,7 +45,7 @@ def limits(sources: Sources, recipe: Recipe) -> list[Limit]:
     return found
 
 
-def _judges(sources: Sources) -> list[Limit]:
+def _judges(sources: Sources, recipe: Recipe) -> list[Limit]:
     said: list[Limit] = []
     referee = Estimate.read(sources.measured.get("referee", {}).get("accuracy"))
     text = "Helpfulness is a win rate by the referee, a small model. No person compared these answers."
@@ -60,13 +61,15 @@ def _judges(sources: Sources) -> list[Limit]:
     said.append(Limit("A model decides who wins, not people.", text))
     reward = Estimate.read(sources.measured.get("reward", {}).get("accuracy"))
     trained = sources.measured.get("reward", {}).get("trained_on") or {}
-    if reward is not None and trained:
+    online = [method.label for method in of_kind("online", recipe.policies)]
+    learns = "learn" if len(online) > 1 else "learns"
+    if reward is not None and trained and online:
         said.append(
             Limit(
                 "The reward is a rough stand-in for what people want.",
                 f"It was learnt from {count(int(trained['comparisons']), 'comparison')} of answers to "
                 f"{count(int(trained['prompts']), 'prompt')} and is right on {percent(reward.value)} of "
-                f"held-out ones ({interval(reward)}). PPO learns its mistakes along with its merits.",
+                f"held-out ones ({interval(reward)}). {listed(online)} {learns} its mistakes along with its merits.",
             )
         )
     return said
@@ -188,8 +191,8 @@ def _chance(sources: Sources, recipe: Recipe) -> list[Limit]:
         )
     widths = {
         key: (e.high - e.low) / 2
-        for model in MODELS
-        for key, e in found.measures.get(model, {}).items()
+        for estimates in found.measures.values()
+        for key, e in estimates.items()
         if e.low is not None and e.high is not None
     }
     if widths:
@@ -209,22 +212,24 @@ def _chance(sources: Sources, recipe: Recipe) -> list[Limit]:
     return said
 
 
-def _over_optimised(sources: Sources) -> list[Limit]:
-    held_out = series(sources.curves.get("ppo", ()), "held_out_reward")
-    if len(held_out) < 2:
-        return []
-    best_step, best = max(held_out, key=lambda at: at[1])
-    last_step, last = held_out[-1]
-    if best_step == last_step:
-        return []
-    return [
-        Limit(
-            "PPO may have gone too far.",
-            f"On held-out prompts the reward was highest at iteration {best_step} ({number(best)}) and "
-            f"ended at {number(last)}. With few prompts that may be chance, or the start of "
-            "over-optimisation.",
-        )
-    ]
+def _over_optimised(sources: Sources, recipe: Recipe) -> list[Limit]:
+    said: list[Limit] = []
+    for method in of_kind("online", recipe.policies):
+        held_out = series(sources.curves.get(method.name, ()), "held_out_reward")
+        if len(held_out) < 2:
+            continue
+        best_step, best = max(held_out, key=lambda at: at[1])
+        last_step, last = held_out[-1]
+        if best_step != last_step:
+            said.append(
+                Limit(
+                    f"{method.label} may have gone too far.",
+                    f"On held-out prompts the reward was highest at iteration {best_step} ({number(best)}) "
+                    f"and ended at {number(last)}. With few prompts that may be chance, or the start of "
+                    "over-optimisation.",
+                )
+            )
+    return said
 
 
 def _model(recipe: Recipe) -> Limit:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tutelage.report.numbers import number, percent, significant
 from tutelage.report.svg import line, marker, svg, text
-from tutelage.report.theme import DASHES
+from tutelage.report.theme import TONES
 
 WIDTH, LEFT, RIGHT, BOTTOM = 440, 50, 14, 40
 _CHARACTER = 6.3
@@ -209,7 +209,7 @@ def _drawn(one: Series, to_x: _Scale, to_y: _Scale) -> list[str]:
         parts.append(f'<polygon class="band {one.tone}" points="{" ".join(upper + lower)}"/>')
     if one.kind != "points" and len(places) > 1:
         joined = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-        dashes = DASHES[one.tone]
+        dashes = TONES[one.tone].dashes
         parts.append(f'<polyline class="line {one.tone}" stroke-dasharray="{dashes}" points="{joined}"/>')
     if one.kind != "line" or len(places) == 1:
         for p, (px, py) in zip(one.points, places, strict=True):
@@ -237,7 +237,7 @@ def _legend_row(row: Sequence[tuple[float, str, str, str]], y: float) -> str:
     parts: list[str] = []
     for x, name, tone, kind in row:
         if kind != "points":
-            d = f'stroke-dasharray="{DASHES[tone]}"'
+            d = f'stroke-dasharray="{TONES[tone].dashes}"'
             parts.append(f'<line class="line {tone}" {d} x1="{x}" y1="{y - 4}" x2="{x + 22}" y2="{y - 4}"/>')
         if kind != "line":
             parts.append(marker(tone, x + (5 if kind == "points" else 11), y - 4, 4))

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tutelage.core.errors import StoreError
+from tutelage.core.methods import METHODS, of_kind
 from tutelage.core.recipe import Recipe
 from tutelage.core.records import Artifact
 from tutelage.report.glossary import MEASURES
-from tutelage.report.numbers import NONE, duration, significant
-from tutelage.report.sources import STAGES, Sources
+from tutelage.report.numbers import NONE, duration, listed, significant
+from tutelage.report.sources import MODEL_NAMES, Sources
 from tutelage.store.lineage import Node, lineage
 
 MADE = {
@@ -19,10 +20,12 @@ MADE = {
     "sft": "Demonstrations learnt",
     "sample": "Answers drawn for ranking",
     "judge": "Judgements resolved into comparisons",
-    "reward": "Comparisons learnt, for PPO",
     "referee": "Other comparisons learnt, for evaluation only",
-    "ppo": "Policy trained against the reward model",
     "evaluate": "All models asked and judged",
+}
+TRAINED = {
+    "online": "Policy trained against the reward model",
+    "direct": "Policy trained on comparisons, without a reward model",
 }
 JUDGED_BY = {
     "harmful_compliance": "refusal classifier",
@@ -73,7 +76,7 @@ def trails(sources: Sources, recipe: Recipe) -> list[Trail]:
     base = "embedded model" if recipe.model.base == "embedded" else recipe.model.base
     answers = [
         Link(f"Base: {base}", ""),
-        *(_link(sources, s, s.upper()) for s in ("sft", "ppo") if s in sources.ids),
+        *(_link(sources, s, MODEL_NAMES[s]) for s in sources.ids if s in MODEL_NAMES),
     ]
     found: list[Trail] = []
     for measure in MEASURES:
@@ -92,14 +95,21 @@ def trails(sources: Sources, recipe: Recipe) -> list[Trail]:
     return found
 
 
-def artifact_rows(sources: Sources) -> list[ArtifactRow]:
+def made(stage: str, recipe: Recipe) -> str:
+    """What a stage did, in a few words."""
+    if stage == "reward":
+        return f"Comparisons learnt, for {listed([m.label for m in of_kind('online', recipe.policies)])}"
+    return TRAINED[METHODS[stage].kind] if stage in METHODS else MADE[stage]
+
+
+def artifact_rows(sources: Sources, recipe: Recipe) -> list[ArtifactRow]:
     """All artifacts in the order of the stages."""
     known = {artifact_id: stage for stage, artifact_id in sources.ids.items()}
     return [
         ArtifactRow(
             stage=stage,
             id=sources.ids[stage],
-            made=MADE[stage],
+            made=made(stage, recipe),
             seconds=duration(one.seconds),
             seed=one.seed,
             code=one.code or NONE,
@@ -108,7 +118,7 @@ def artifact_rows(sources: Sources) -> list[ArtifactRow]:
             metrics=_flat(one.metrics),
             num_files=len(one.files),
         )
-        for stage, one in ((s, sources.artifacts[s]) for s in STAGES if s in sources.artifacts)
+        for stage, one in sources.artifacts.items()
     ]
 
 

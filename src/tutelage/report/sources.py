@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tutelage.core.errors import StoreError
+from tutelage.core.methods import MODEL_LABELS
 from tutelage.core.recorder import read_metrics
 from tutelage.core.records import Artifact
 from tutelage.report.glossary import BY_KEY, OTHER
 from tutelage.store.artifacts import read_artifact
 
-STAGES = ("data", "sft", "sample", "judge", "reward", "referee", "ppo", "evaluate")
-MODELS = ("base", "sft", "ppo")
-MODEL_NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO"}
+MODEL_NAMES = {**MODEL_LABELS, "base": "Base"}
 ALPHA = 0.05
 
 
@@ -93,6 +92,7 @@ class Answer:
 class Evaluation:
     """The measures of each model, the paired changes, the classifier's own error, and the answers.
 
+    Models stand in the order in which they were evaluated: the base first, the one that counts last.
     `other` holds what is measured beside the five measures, such as the answers' length; `breakdown` the
     measures by category, as measure -> category -> model.
     """
@@ -112,7 +112,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Sources:
-    """Everything that was found, by stage."""
+    """Everything that was found, by stage, in the order of the stages."""
 
     artifacts: Mapping[str, Artifact]
     ids: Mapping[str, str]
@@ -129,14 +129,14 @@ class Sources:
 
 
 def read_sources(folders: Mapping[str, Path]) -> Sources:
-    """Read what the stages left in `folders` (stage name -> artifact folder). Raises `StoreError`."""
-    found = {stage: read_artifact(folder) for stage, folder in folders.items() if stage in STAGES}
+    """Read what the stages left in `folders` (stage name -> artifact folder, in order). Raises `StoreError`."""
+    found = {stage: read_artifact(folder) for stage, folder in folders.items()}
     sealed = {stage: one for stage, one in found.items() if one is not None}
     measured = {s: _json(folders[s] / "measured.json") for s in ("reward", "referee") if s in folders}
     evaluate = folders.get("evaluate")
     return Sources(
-        artifacts={stage: sealed[stage].artifact for stage in STAGES if stage in sealed},
-        ids={stage: sealed[stage].id for stage in STAGES if stage in sealed},
+        artifacts={stage: one.artifact for stage, one in sealed.items()},
+        ids={stage: one.id for stage, one in sealed.items()},
         curves={s: read_metrics(f / "metrics.jsonl") for s, f in folders.items()},
         measured={stage: values for stage, values in measured.items() if values},
         judge=_json(folders["judge"] / "judge.json") if "judge" in folders else None,
@@ -150,8 +150,9 @@ def read_evaluation(folder: Path) -> Evaluation | None:
     raw = _json(folder / "summary.json")
     if raw is None:
         return None
-    stages = {m: raw[m] for m in MODELS if isinstance(raw.get(m), Mapping)}
-    answers = {m: _answers(folder / "answers" / f"{m}.jsonl") for m in MODELS}
+    stages = {m: values for m, values in raw.items() if m in MODEL_NAMES and isinstance(values, Mapping)}
+    models = dict.fromkeys([*stages, *MODEL_NAMES])
+    answers = {m: _answers(folder / "answers" / f"{m}.jsonl") for m in models}
     return Evaluation(
         measures={m: _estimates(values, BY_KEY) for m, values in stages.items()},
         changes={(c.measure, c.model, c.against): c for c in _changes(raw.get("paired"))},
@@ -176,7 +177,7 @@ def _estimates(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Esti
 def _breakdown(raw: Mapping[str, Any]) -> dict[str, dict[str, dict[str, Estimate]]]:
     """`{model: {measure: {category: estimate}}}` turned so that models stand side by side."""
     turned: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for model in (m for m in MODELS if m in raw):
+    for model in (m for m in raw if m in MODEL_NAMES):
         for measure, groups in raw[model].items():
             for label, estimate in _estimates(groups, groups).items():
                 turned.setdefault(measure, {}).setdefault(label, {})[model] = estimate

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tutelage.report.theme import MARKERS
+from tutelage.report.theme import TONES
+
+SHAPES = {
+    "diamond": "0,-1 1,0 0,1 -1,0",
+    "triangle": "0,-1 1,1 -1,1",
+    "wedge": "-1,-1 1,-1 0,1",
+    "hourglass": "-1,-1 1,-1 -1,1 1,1",
+    "bow": "-1,-1 1,1 1,-1 -1,1",
+    "plus": "-.4,-1 .4,-1 .4,-.4 1,-.4 1,.4 .4,.4 .4,1 -.4,1 -.4,.4 -1,.4 -1,-.4 -.4,-.4",
+    "cross": "-1,-.5 -.5,-1 0,-.5 .5,-1 1,-.5 .5,0 1,.5 .5,1 0,.5 -.5,1 -1,.5 -.5,0",
+}
+"""Corners of the markers that are polygons, on a square from -1 to 1."""
 
 
 def swatch(tone: str) -> str:
@@ -16,15 +27,16 @@ def swatch(tone: str) -> str:
 
 def marker(tone: str, x: float, y: float, r: float) -> str:
     """The marker of a tone: shape as well as colour tell series apart."""
-    shape, style = MARKERS[tone], f'class="mark {tone}"'
+    shape, style = TONES[tone].marker, f'class="mark {tone}"'
     if shape == "circle":
         return f'<circle {style} cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}"/>'
     if shape == "square":
         s = 0.9 * r
         return f'<rect {style} x="{x - s:.1f}" y="{y - s:.1f}" width="{2 * s:.1f}" height="{2 * s:.1f}"/>'
     d = 1.3 * r
-    corners = [(0, -d), (d, 0), (0, d), (-d, 0)] if shape == "diamond" else [(0, -d), (d, d), (-d, d)]
-    return f'<polygon {style} points="{" ".join(f"{x + a:.1f},{y + b:.1f}" for a, b in corners)}"/>'
+    places = (corner.split(",") for corner in SHAPES[shape].split())
+    corners = " ".join(f"{x + d * float(a):.1f},{y + d * float(b):.1f}" for a, b in places)
+    return f'<polygon {style} points="{corners}"/>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, kind: str, tone: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tutelage.report.glossary import MEASURES, OTHER, Measure
 from tutelage.report.numbers import NONE, number, percent
 from tutelage.report.plots import strip
-from tutelage.report.sources import MODEL_NAMES, MODELS, Change, Estimate, Evaluation
+from tutelage.report.sources import MODEL_NAMES, Change, Estimate, Evaluation
 from tutelage.report.words import interval
 
 SYMBOLS = {"better": "\u2713", "worse": "\u2717", "not distinguishable": "\u2248"}
@@ -40,8 +40,7 @@ def measure_rows(found: Evaluation | None) -> list[MeasureRow]:
                 found.measures.get(model, {}).get(measure.key),
                 found.change(measure.key, model) if model != "base" else None,
             )
-            for model in MODELS
-            if model in found.measures
+            for model in found.measures
         ]
         if any(cell.estimate is not None for cell in cells):
             rows.append(MeasureRow(measure, cells, _picture(measure, cells)))

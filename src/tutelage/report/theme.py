@@ -1,10 +1,13 @@
 """One palette, one type scale, one spacing unit: what every page of ours looks like.
 
-The colours of the three models are those of Okabe and Ito (2008), darkened or lightened until text in them
-reaches a contrast of 4.5 on its background; a series always differs by its line and its marker as well.
+The first colours are those of Okabe and Ito (2008), darkened or lightened until text in them reaches a
+contrast of 4.5 on its background; the others are chosen to stay apart for readers who see fewer colours
+(simulated as Machado et al. 2009). A series always differs by its line and its marker as well.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 SPACE = "8px"
 """The spacing unit. Every distance on a page is a multiple of it."""
@@ -24,6 +27,33 @@ TYPE_SCALE = {
     "title": "2.125rem",
 }
 
+
+class Tone(NamedTuple):
+    """How a series looks: its colour on light and on dark paper, its line's dashes, its marker."""
+
+    light: str
+    dark: str
+    dashes: str
+    marker: str
+
+
+TONES = {
+    "base": Tone("#62686f", "#a5acb4", "2 3", "circle"),
+    "sft": Tone("#0068a8", "#5cb3ea", "6 3", "square"),
+    "ppo": Tone("#b84a00", "#f08a3c", "none", "diamond"),
+    "rloo": Tone("#00805c", "#3fc298", "10 3", "triangle"),
+    "grpo": Tone("#8a2be0", "#c58cff", "8 3 2 3", "cross"),
+    "dpo": Tone("#4d4800", "#e3d44a", "4 2", "hourglass"),
+    "kto": Tone("#1c2f6b", "#c9defa", "1 3", "wedge"),
+    "rejection": Tone("#82004a", "#ff4d6d", "12 3 2 3 2 3", "plus"),
+    "online-dpo": Tone("#5c1a1a", "#ffc9ad", "3 5", "bow"),
+    "one": Tone("#0068a8", "#5cb3ea", "none", "circle"),
+    "two": Tone("#b84a00", "#f08a3c", "6 3", "diamond"),
+    "three": Tone("#00805c", "#3fc298", "2 3", "square"),
+    "four": Tone("#9c4f82", "#d79bc2", "8 3 2 3", "triangle"),
+}
+"""The tones of the models (each method has one), and those of figures that show no models."""
+
 LIGHT = {
     "page": "#f7f7f5",
     "card": "#ffffff",
@@ -34,13 +64,7 @@ LIGHT = {
     "link": "#0b5a8f",
     "good": "#00674b",
     "bad": "#a63a00",
-    "base": "#62686f",
-    "sft": "#0068a8",
-    "ppo": "#b84a00",
-    "one": "#0068a8",
-    "two": "#b84a00",
-    "three": "#00805c",
-    "four": "#9c4f82",
+    **{name: tone.light for name, tone in TONES.items()},
 }
 
 DARK = {
@@ -53,37 +77,15 @@ DARK = {
     "link": "#7cc0ec",
     "good": "#4cc9a0",
     "bad": "#ff9a5c",
-    "base": "#a5acb4",
-    "sft": "#5cb3ea",
-    "ppo": "#f08a3c",
-    "one": "#5cb3ea",
-    "two": "#f08a3c",
-    "three": "#3fc298",
-    "four": "#d79bc2",
-}
-
-DASHES = {
-    "base": "2 3",
-    "sft": "6 3",
-    "ppo": "none",
-    "one": "none",
-    "two": "6 3",
-    "three": "2 3",
-    "four": "8 3 2 3",
-}
-MARKERS = {
-    "base": "circle",
-    "sft": "square",
-    "ppo": "diamond",
-    "one": "circle",
-    "two": "diamond",
-    "three": "square",
-    "four": "triangle",
+    **{name: tone.dark for name, tone in TONES.items()},
 }
 
 
 def css_variables() -> str:
-    """The theme as CSS custom properties: light, dark where the reader's system says so, light on paper."""
+    """The theme as CSS custom properties: light, dark where the reader's system says so, light on paper.
+
+    A class for each tone sets `--tone`.
+    """
     fixed = {
         "space": SPACE,
         "reading": READING_WIDTH,
@@ -94,7 +96,8 @@ def css_variables() -> str:
     }
     light = f":root{{color-scheme:light dark;{_declared(fixed)}{_declared(LIGHT)}}}"
     dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{_declared(DARK)}}}}}"
-    return f"{light}\n{dark}"
+    tones = "".join(f".{name}{{--tone:var(--{name})}}" for name in TONES)
+    return f"{light}\n{dark}\n{tones}"
 
 
 def _declared(values: dict[str, str]) -> str:

@@ -16,10 +16,10 @@ from tutelage.report.sources import MODEL_NAMES, Change, Estimate, Evaluation, S
 def answer(sources: Sources) -> list[str]:
     """The sentences of the opening paragraph. Never empty."""
     found = sources.evaluation
-    trained = [m for m in ("ppo", "sft") if found is not None and m in found.measures]
+    trained = [m for m in found.measures if m != "base"] if found is not None else []
     if found is None or not trained:
         return ["No trained model has been evaluated yet, so there is nothing to say about what got better."]
-    model = trained[0]
+    model = trained[-1]
     changes = _of(found, model)
     if not changes:
         return [f"{MODEL_NAMES[model]} was evaluated, but not against the base model, so no change is known."]
@@ -29,7 +29,7 @@ def answer(sources: Sources) -> list[str]:
             said.append(f"{opening}: {'; '.join(_told(c, found) for c in matching)}.")
     if unclear := [c for c in changes if c.word == "not distinguishable"]:
         said.append(f"What cannot be told apart: {listed([_open(c) for c in unclear])}.")
-    return [*said, *_refusing_more(changes), *_share_of_sft(found, model), *_weak_referee(sources, changes)]
+    return [*said, *_refusing_more(changes), *_beside(found, model), *_weak_referee(sources, changes)]
 
 
 def interval(estimate: Estimate) -> str:
@@ -64,7 +64,7 @@ def _tally(model: str, changes: Sequence[Change]) -> str:
 
 
 def _name(model: str) -> str:
-    return {"ppo": "the model after PPO", "sft": "the model after supervised fine-tuning (SFT)"}[model]
+    return f"the model after {'supervised fine-tuning (SFT)' if model == 'sft' else MODEL_NAMES[model]}"
 
 
 def _told(change: Change, found: Evaluation) -> str:
@@ -92,22 +92,30 @@ def _refusing_more(changes: Sequence[Change]) -> list[str]:
     return []
 
 
-def _share_of_sft(found: Evaluation, model: str) -> list[str]:
-    if model != "ppo":
-        return []
-    against_sft = _of(found, "ppo", "sft")
-    if not against_sft:
-        return []
-    groups: Mapping[str, list[str]] = {
-        word: [BY_KEY[c.measure].name.lower() for c in against_sft if c.word == word]
-        for word in ("better", "worse")
-    }
-    parts = [f"{word} on {listed(names)}" for word, names in groups.items() if names]
-    if not parts:
-        return ["PPO cannot be told apart from SFT on any measure: what changed, changed with SFT."]
-    rest = sum(len(names) for names in groups.values()) < len(against_sft)
-    more = ", and not distinguishable on the rest" if rest else ""
-    return [f"Compared with SFT alone, PPO is {listed(parts)}{more}."]
+def _beside(found: Evaluation, model: str) -> list[str]:
+    """What the model is beside the other trained ones: SFT, on which it rests, and other methods'."""
+    name, said, alike = MODEL_NAMES[model], list[str](), list[str]()
+    for other in dict.fromkeys(c.against for c in found.changes.values() if c.model == model):
+        changes = _of(found, model, other)
+        if other == "base" or not changes:
+            continue
+        groups: Mapping[str, list[str]] = {
+            word: [BY_KEY[c.measure].name.lower() for c in changes if c.word == word]
+            for word in ("better", "worse")
+        }
+        parts = [f"{word} on {listed(names)}" for word, names in groups.items() if names]
+        against = "SFT alone" if other == "sft" else MODEL_NAMES[other]
+        rest = sum(len(names) for names in groups.values()) < len(changes)
+        more = ", and not distinguishable on the rest" if rest else ""
+        if parts:
+            said.append(f"Compared with {against}, {name} is {listed(parts)}{more}.")
+        elif other == "sft":
+            said.append(
+                f"{name} cannot be told apart from SFT on any measure: what changed, changed with SFT."
+            )
+        else:
+            alike.append(against)
+    return [*said, f"{name} cannot be told apart from {listed(alike)} on any measure."] if alike else said
 
 
 def _weak_referee(sources: Sources, changes: Sequence[Change]) -> list[str]:

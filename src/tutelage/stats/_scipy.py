@@ -7,15 +7,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import linalg as _untyped_linalg
 from scipy import optimize as _untyped_optimize
 from scipy import special as _untyped_special
 from scipy.sparse import csgraph as _untyped_csgraph
 
+_linalg: Any = _untyped_linalg
 _optimize: Any = _untyped_optimize
 _special: Any = _untyped_special
 _csgraph: Any = _untyped_csgraph
 
 Array = NDArray[np.float64]
+
+
+def solve_positive(matrix: Array, vector: Array) -> Array:
+    """The x with matrix x = vector, for a symmetric positive definite matrix `(H, H)`."""
+    return np.asarray(_linalg.solve(matrix, vector, assume_a="pos"), dtype=np.float64)
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:

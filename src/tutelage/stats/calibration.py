@@ -80,6 +80,25 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(b.count * abs(b.confidence - b.frequency) for b in bins) / total
 
 
+def debiased_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Root of the mean squared calibration error, less what noise alone adds to it (Kumar et al. 2019, section 4.3).
+
+    sqrt(max(0, mean over predictions of (confidence - f)^2 - f (1 - f) / (count - 1))), f being the frequency
+    of a bin. The squared error is unbiased for that of the bins, where `expected_calibration_error` of a
+    perfect forecast is well above 0 on few predictions. Bins of a single prediction are left out; nan if there
+    are no others.
+    """
+    counted = [b for b in bins if b.count > 1]
+    total = sum(b.count for b in counted)
+    if not total:
+        return float("nan")
+    squares = [
+        b.count * ((b.confidence - b.frequency) ** 2 - b.frequency * (1 - b.frequency) / (b.count - 1))
+        for b in counted
+    ]
+    return float(np.sqrt(max(0.0, sum(squares) / total)))
+
+
 def brier(probabilities: ArrayLike, outcomes: ArrayLike) -> float:
     """Mean squared difference of probability and outcome (Brier 1950); 0.25 for always saying a half."""
     p, y = _checked(probabilities, outcomes)

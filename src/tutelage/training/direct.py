@@ -6,6 +6,7 @@ computed once, before training. All responses to a prompt share its computation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,12 @@ def learn(
         recorder=recorder,
         checkpoint_every=settings.checkpoint_every,
     )
-    comparisons = float(sum(len(example.pairs) for example in train))
-    return {"held_out_accuracy": accuracy(learner, held_out, settings), "comparisons": comparisons}
+    right, counted = held_out_wins(learner, held_out, settings)
+    return {
+        "held_out_accuracy": right / counted if counted else math.nan,
+        "held_out_comparisons": counted,
+        "comparisons": float(sum(len(example.pairs) for example in train)),
+    }
 
 
 def reference_sums(learner: Learner, examples: Sequence[RankedExample], normalised: bool) -> list[Tensor]:
@@ -93,12 +98,18 @@ def micro_batches(examples: Sequence[RankedExample], budget: int) -> list[list[i
     return list(by_tokens([example.tokens for example in examples], budget))
 
 
-def accuracy(learner: Learner, examples: Sequence[RankedExample], settings: DirectSettings) -> float:
-    """Share of comparisons whose better response has the higher implicit reward; NaN where there are none."""
+def margins(rewards: Tensor, example: RankedExample) -> float:
+    """Sum over pairs that are no tie of the better response's reward less the worse's, of `rewards` `(K,)`."""
+    return sum(float(rewards[i] - rewards[j]) for i, j, preference, _ in example.pairs if preference > 0.5)
+
+
+def held_out_wins(
+    learner: Learner, examples: Sequence[RankedExample], settings: DirectSettings
+) -> tuple[float, float]:
+    """On how many comparisons the better response has the higher implicit reward, and how many there are."""
     if not examples:
-        return float("nan")
+        return 0.0, 0.0
     reference = reference_sums(learner, examples, settings.length_normalised)
     mine = response_sums(learner.policy, learner.adapter, examples, settings.length_normalised)
     counts = [pairs_won(p - r, e) for p, r, e in zip(mine, reference, examples, strict=True)]
-    total = sum(counted for _, counted in counts)
-    return sum(won for won, _ in counts) / total if total else float("nan")
+    return sum(won for won, _ in counts), sum(counted for _, counted in counts)

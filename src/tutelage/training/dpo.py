@@ -8,6 +8,7 @@ A.3); IPO (Azar et al. 2023) and robust DPO (Chowdhury et al. 2024) on pairs. A 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from torch import Tensor
 
 from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DirectSettings
+from tutelage.core.settings import DpoSettings
 from tutelage.objectives.direct import DirectLoss, implicit_reward, ipo_loss, robust_dpo_loss
-from tutelage.training.direct import Learner, learn, micro_batches, policy_sums, reference_sums
+from tutelage.training.direct import Learner, learn, margins, micro_batches, policy_sums, reference_sums
 from tutelage.training.loop import require_finite
 from tutelage.training.ranked import LabelledPairs, RankedExample, comparison_loss, pairs_won
 
@@ -27,7 +28,7 @@ def train_dpo(
     learner: Learner,
     train: Sequence[RankedExample],
     held_out: Sequence[RankedExample],
-    settings: DirectSettings,
+    settings: DpoSettings,
     *,
     folder: Path,
     recorder: Recorder,
@@ -48,13 +49,13 @@ def accumulate(
     learner: Learner,
     batch: Sequence[RankedExample],
     reference: Sequence[Tensor],
-    settings: DirectSettings,
+    settings: DpoSettings,
     step: int,
 ) -> dict[str, float]:
-    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, rewards and tokens."""
+    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, margin, rewards and tokens."""
     device = learner.policy.device
     seen = {"loss": 0.0, "implicit_reward": 0.0}
-    right, pairs = 0.0, 0.0
+    right, margin, pairs = 0.0, 0.0, 0.0
     with learner.policy.using(learner.adapter):
         for group in micro_batches(batch, settings.optim.micro_batch_tokens):
             examples = [batch[i] for i in group]
@@ -72,13 +73,13 @@ def accumulate(
                 seen["implicit_reward"] += float(reward.mean()) / len(batch)
                 won, counted = pairs_won(reward, example)
                 right, pairs = right + won, pairs + counted
+                margin += margins(reward, example)
     tokens = float(sum(example.tokens for example in batch))
-    return {**seen, "accuracy": right / pairs if pairs else float("nan"), "tokens": tokens}
+    means = {"accuracy": right, "reward_margin": margin}
+    return {**seen, **{key: x / pairs if pairs else math.nan for key, x in means.items()}, "tokens": tokens}
 
 
-def prompt_loss(
-    policy: Tensor, reference: Tensor, example: RankedExample, settings: DirectSettings
-) -> Tensor:
+def prompt_loss(policy: Tensor, reference: Tensor, example: RankedExample, settings: DpoSettings) -> Tensor:
     """The loss of one prompt from both log-probabilities `(K,)` of its responses."""
     if settings.loss in ("ipo", "robust"):
         pairs = example.labelled(policy.device)

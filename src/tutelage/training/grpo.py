@@ -25,9 +25,17 @@ from tutelage.core.settings import GrpoSettings
 from tutelage.objectives import groups
 from tutelage.objectives.kl import FixedKl
 from tutelage.objectives.policy import kl_penalty_loss, ppo_policy_loss, truncated_importance_weights
-from tutelage.objectives.shaping import shape_rewards
 from tutelage.training.loop import derived_seed
-from tutelage.training.online import ESTIMATORS, Actors, Seen, begin, collect, finish, pick_prompts
+from tutelage.training.online import (
+    ESTIMATORS,
+    Actors,
+    Seen,
+    begin,
+    collect,
+    finish,
+    pick_prompts,
+    reward_whole,
+)
 from tutelage.training.rollouts import FlatRollouts, Rollouts
 from tutelage.training.update import Step, TokenLoss, Weigh, policy_diagnostics, update
 
@@ -51,7 +59,7 @@ def train_grpo(
     controller = FixedKl(settings.objective.kl_coefficient)
     run = begin(actors, held_out, settings, controller, folder=folder, recorder=recorder, seed=seed)
     group, limit = settings.responses_per_prompt, actors.policy.contract.max_response
-    while run.iteration < settings.iterations:
+    while run.goes_on:
         chosen = pick_prompts(prompts, settings.rollouts // group, seed, run.iteration)
         rollouts = collect(actors, chosen, settings, derived_seed(seed, run.iteration), group)
         estimate_advantages(rollouts, settings, limit)
@@ -65,18 +73,9 @@ def estimate_advantages(rollouts: Rollouts, settings: GrpoSettings, limit: int) 
     scores = rollouts.scores
     if o.overlong_buffer is not None:
         scores = scores + groups.soft_overlong_penalty(mask.sum(1), limit, min(o.overlong_buffer, limit))
-    rollouts.rewards = shape_rewards(
-        scores,
-        torch.zeros_like(rollouts.logprobs),
-        mask,
-        rollouts.finished,
-        kl_coefficient=0.0,
-        no_end_penalty=o.no_end_penalty,
-    )
-    grouped = rollouts.rewards.sum(1).view(-1, settings.responses_per_prompt)
+    grouped = reward_whole(rollouts, scores, o.no_end_penalty).view(-1, settings.responses_per_prompt)
     compare = ADVANTAGES[o.advantages]
     rollouts.advantages = compare(grouped).reshape(-1, 1) * mask
-    rollouts.returns = torch.zeros_like(rollouts.rewards)
     rollouts.importance = truncated_importance_weights(
         rollouts.logprobs, rollouts.sampler_logprobs, mask, o.truncated_importance
     )

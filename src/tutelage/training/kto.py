@@ -9,6 +9,7 @@ under a prompt that is not its own: the next one in the training set. A prompt w
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,18 +18,26 @@ from torch import Tensor
 
 from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DirectSettings
-from tutelage.objectives.direct import kto_loss, kto_reference_point
-from tutelage.training.direct import Learner, learn, micro_batches, policy_sums, reference_sums, response_sums
+from tutelage.core.settings import KtoSettings
+from tutelage.objectives.direct import implicit_reward, kto_loss, kto_reference_point
+from tutelage.training.direct import (
+    Learner,
+    learn,
+    margins,
+    micro_batches,
+    policy_sums,
+    reference_sums,
+    response_sums,
+)
 from tutelage.training.loop import require_finite
-from tutelage.training.ranked import RankedExample
+from tutelage.training.ranked import RankedExample, pairs_won
 
 
 def train_kto(
     learner: Learner,
     train: Sequence[RankedExample],
     held_out: Sequence[RankedExample],
-    settings: DirectSettings,
+    settings: KtoSettings,
     *,
     folder: Path,
     recorder: Recorder,
@@ -57,15 +66,16 @@ def accumulate(
     batch: Sequence[RankedExample],
     reference: Sequence[Tensor],
     kl: Tensor,
-    settings: DirectSettings,
+    settings: KtoSettings,
     step: int,
 ) -> dict[str, float]:
-    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, KL and tokens.
+    """Add the gradient of the batch's mean loss over prompts; returns loss, accuracy, margin, KL and tokens.
 
     `kl` is the batch's `reference_point`.
     """
     device = learner.policy.device
-    seen = {"loss": 0.0, "accuracy": 0.0, "reference_point": float(kl)}
+    seen = {"loss": 0.0, "accuracy": 0.0, "implicit_reward": 0.0, "reference_point": float(kl)}
+    margin, pairs = 0.0, 0.0
     with learner.policy.using(learner.adapter):
         for group in micro_batches(batch, settings.optim.micro_batch_tokens):
             examples = [batch[i] for i in group]
@@ -89,7 +99,14 @@ def accumulate(
             found.loss.backward()
             seen["loss"] += float(found.loss.detach())
             seen["accuracy"] += float(found.accuracy)
-    return {**seen, "tokens": float(sum(example.tokens for example in batch))}
+            rewards = implicit_reward(sums.detach(), held, settings.beta)
+            for reward, example in zip(
+                rewards.split([len(e.responses) for e in examples]), examples, strict=True
+            ):
+                seen["implicit_reward"] += float(reward.mean()) / len(batch)
+                margin, pairs = margin + margins(reward, example), pairs + pairs_won(reward, example)[1]
+    tokens = float(sum(example.tokens for example in batch))
+    return {**seen, "reward_margin": margin / pairs if pairs else math.nan, "tokens": tokens}
 
 
 def label_weights(example: RankedExample) -> tuple[Tensor, Tensor]:
@@ -117,7 +134,7 @@ def reference_point(
     learner: Learner,
     strangers: Sequence[RankedExample],
     reference: Sequence[Tensor],
-    settings: DirectSettings,
+    settings: KtoSettings,
 ) -> Tensor:
     """KTO's z0 over the batch, from its responses under prompts that are not theirs."""
     mine = response_sums(learner.policy, learner.adapter, strangers, settings.length_normalised)

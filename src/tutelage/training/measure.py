@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import expit, logit
 from torch import Tensor
 
-from tutelage.models.reward import RewardModel
+from tutelage.models.reward import Scorer
 from tutelage.stats.calibration import (
     ReliabilityBin,
     as_confidence,
@@ -49,7 +49,7 @@ class Pair:
         return 1.0 if self.margin > 0 else 0.5 if self.margin == 0 else 0.0
 
 
-def scored(model: RewardModel, examples: Sequence[RankedExample]) -> list[Scored]:
+def scored(model: Scorer, examples: Sequence[RankedExample]) -> list[Scored]:
     """Scores `(K,)` of each example's responses."""
     flat = model.scores([pair for example in examples for pair in example.sequences])
     return (

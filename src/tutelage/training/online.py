@@ -1,16 +1,17 @@
 """What every method shares that learns from its own samples: who takes part, sampling, looking, resuming.
 
-PPO, RLOO and GRPO differ in how they make advantages and in their loss; the rest is here and in
-`training.update`, as plain functions that their loops call in order.
+PPO, RLOO, GRPO, rejection sampling and online DPO differ in what they make of the rewards and in their loss;
+the rest is here and in `training.update`, as plain functions that their loops call in order.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,14 @@ from torch import Tensor, nn
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import OnlineSettings, RewardObjective
 from tutelage.models.heads import ScalarHead
+from tutelage.models.memory import give_back
 from tutelage.models.packed import by_tokens
 from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives import kl as kls
 from tutelage.objectives.policy import truncated_importance_weights
 from tutelage.objectives.shaping import shape_rewards
+from tutelage.sampling.best_of_n import Score
 from tutelage.sampling.sampler import Sampler, SamplingSettings
 from tutelage.training.loop import Optimizer, derived_seed, permutation
 from tutelage.training.resume import load_checkpoint, save_checkpoint
@@ -31,9 +34,8 @@ from tutelage.training.rollouts import Rollouts, padded, write_rollouts
 from tutelage.training.sft import trainable
 
 ESTIMATORS = {"k1": kls.kl_k1, "k2": kls.kl_k2, "k3": kls.kl_k3}
-Score = Callable[[Sequence[Pair]], Tensor]
-"""Scores `(B,)` of (prompt, response) pairs, on the CPU."""
-Controller = kls.FixedKl | kls.AdaptiveKl
+Controller = kls.FixedKl | kls.AdaptiveKl | kls.TargetKl
+Item = TypeVar("Item")
 _LOOK = 999_983
 """The turn whose seed the looks at held-out prompts have, so that all of them draw alike."""
 
@@ -71,10 +73,8 @@ class Seen(NamedTuple):
     values: Tensor
 
 
-def pick_prompts(
-    prompts: Sequence[Sequence[int]], count: int, seed: int, iteration: int
-) -> list[Sequence[int]]:
-    """The prompts of one iteration: passes over all of them, each pass in an order of its own."""
+def pick_prompts(prompts: Sequence[Item], count: int, seed: int, iteration: int) -> list[Item]:
+    """The prompts (or other rows) of one iteration: passes over all of them, each in an order of its own."""
     first = iteration * count
     places = range(first, first + count)
     orders = {turn: permutation(len(prompts), seed, turn) for turn in {p // len(prompts) for p in places}}
@@ -105,6 +105,7 @@ def collect(
         reference = response_logprobs(
             actors.reference, pairs, temperature=settings.temperature, max_tokens=budget
         )
+    give_back()
     lengths = [len(s.ids) for s in samples]
     mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
     logprobs, entropy, values = (padded(torch.cat(parts).cpu(), mask) for parts in zip(*seen, strict=True))
@@ -119,6 +120,10 @@ def collect(
         sampler_logprobs=padded(torch.tensor([x for s in samples for x in s.logprobs]), mask),
         reference_logprobs=padded(torch.cat(reference), mask),
         finished=torch.tensor([s.finished for s in samples]),
+        rewards=torch.zeros(mask.shape),
+        advantages=torch.zeros(mask.shape),
+        returns=torch.zeros(mask.shape),
+        importance=mask.float(),
     )
 
 
@@ -133,11 +138,16 @@ def look_at(actors: Actors, pairs: Sequence[Pair], settings: OnlineSettings) -> 
     return Seen(logprobs, entropy, actors.value(seen_by_value))
 
 
-def shape(rollouts: Rollouts, objective: RewardObjective, coefficient: float) -> None:
-    """Fill in rewards a token (the score at the end, the KL penalty at each) and importance weights."""
+def shape(
+    rollouts: Rollouts, objective: RewardObjective, coefficient: float, baseline: Tensor | float = 0.0
+) -> None:
+    """Fill in rewards a token and importance weights.
+
+    The score less its `baseline` (`(B,)` or one for all) stands at the end, the KL penalty at each token.
+    """
     mask = rollouts.response_mask
     rollouts.rewards = shape_rewards(
-        rollouts.scores,
+        rollouts.scores - baseline,
         ESTIMATORS[objective.kl_estimator](rollouts.logprobs, rollouts.reference_logprobs),
         mask,
         rollouts.finished,
@@ -147,6 +157,19 @@ def shape(rollouts: Rollouts, objective: RewardObjective, coefficient: float) ->
     rollouts.importance = truncated_importance_weights(
         rollouts.logprobs, rollouts.sampler_logprobs, mask, objective.truncated_importance
     )
+
+
+def reward_whole(rollouts: Rollouts, scores: Tensor, no_end_penalty: float) -> Tensor:
+    """Fill in the reward of each response at its last token, without a KL penalty; returns them, `(B,)`."""
+    rollouts.rewards = shape_rewards(
+        scores,
+        torch.zeros_like(rollouts.logprobs),
+        rollouts.response_mask,
+        rollouts.finished,
+        kl_coefficient=0.0,
+        no_end_penalty=no_end_penalty,
+    )
+    return rollouts.rewards.sum(1)
 
 
 def summarise(rollouts: Rollouts, coefficient: float) -> dict[str, float]:
@@ -199,6 +222,13 @@ class Run:
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     began: float = field(default_factory=time.perf_counter)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether there are iterations left and the KL to the reference has not passed `stop_kl`."""
+        limit = math.inf if self.settings.stop_kl is None else self.settings.stop_kl
+        seen = (self.metrics.get(name, 0.0) for name in ("kl_k1", "held_out_kl"))
+        return self.iteration < self.settings.iterations and not any(kl > limit for kl in seen)
+
 
 def begin(
     actors: Actors,
@@ -211,8 +241,7 @@ def begin(
     seed: int,
 ) -> Run:
     """A run from its start, or from the checkpoint in `folder` if there is one."""
-    minibatches = -(-settings.rollouts // settings.minibatch)
-    steps = settings.iterations * settings.epochs * minibatches
+    steps = settings.iterations * settings.epochs * settings.minibatches
     body = trainable(actors.policy, actors.adapter)
     optimizer = Optimizer(body, settings.optim, steps, actors.heads())
     run = Run(actors, held_out, settings, folder, recorder, seed, optimizer, controller)
@@ -232,10 +261,9 @@ def finish(run: Run, rollouts: Rollouts, updated: Mapping[str, float]) -> None:
     run.controller.update(metrics["kl_k1"], len(rollouts.samples))
     run.iteration += 1
     metrics["tokens_per_second"] = rollouts.num_tokens / (time.perf_counter() - run.began)
-    last = run.iteration == settings.iterations
-    if run.held_out and (last or run.iteration % settings.evaluate_every == 0):
-        metrics |= look(run.actors, run.held_out, settings, run.seed)
     run.metrics = metrics
+    if run.held_out and (not run.goes_on or run.iteration % settings.evaluate_every == 0):
+        metrics |= look(run.actors, run.held_out, settings, run.seed)
     run.recorder.log(run.iteration, **metrics)
     write_rollouts(run.folder, run.iteration, rollouts)
     if run.iteration % settings.checkpoint_every == 0:
@@ -248,9 +276,13 @@ def finish(run: Run, rollouts: Rollouts, updated: Mapping[str, float]) -> None:
 
 def make_controller(objective: RewardObjective) -> Controller:
     """The controller of the KL coefficient that the recipe names."""
-    if objective.kl_controller == "fixed":
-        return kls.FixedKl(objective.kl_coefficient)
-    return kls.AdaptiveKl(objective.kl_coefficient, target=objective.kl_target, horizon=objective.kl_horizon)
+    o = objective
+    controllers: dict[str, Controller] = {
+        "fixed": kls.FixedKl(o.kl_coefficient),
+        "adaptive": kls.AdaptiveKl(o.kl_coefficient, target=o.kl_target, horizon=o.kl_horizon),
+        "target": kls.TargetKl(o.kl_coefficient, target=o.kl_target, gain=o.kl_gain),
+    }
+    return controllers[o.kl_controller]
 
 
 def within(pairs: Sequence[Pair], budget: int) -> list[list[int]]:

@@ -13,7 +13,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.records import Comparison, Prompt, Ranking, Response
 from tutelage.data.tokens import TokenContract
 from tutelage.models.scoring import Pair
-from tutelage.objectives.preference import bradley_terry_loss, ranking_loss
+from tutelage.objectives.preference import bradley_terry_loss, ranking_loss, smoothed_label
 
 
 class LabelledPairs(NamedTuple):
@@ -55,6 +55,24 @@ class RankedExample:
             torch.tensor(weight, device=device),
         )
 
+    def gaps(self, device: torch.device) -> Tensor:
+        """How far apart raters put each pair, `(N,)`: from 0, neighbours or a tie, to 1, the two ends of three or more.
+
+        The weighted mean over rankings that hold both, of the places between them over the most there could
+        be. Pairs in no ranking of three places or more have 0.
+        """
+        found: list[float] = []
+        for better, worse, _, _ in self.pairs:
+            total, weights = 0.0, 0.0
+            for groups, weight in self.rankings:
+                place = {index: number for number, group in enumerate(groups) for index in group}
+                if better in place and worse in place and len(groups) > 2:
+                    between = max(abs(place[better] - place[worse]) - 1, 0)
+                    total += weight * between / (len(groups) - 2)
+                    weights += weight
+            found.append(total / weights if weights else 0.0)
+        return torch.tensor(found, device=device)
+
     @property
     def tokens(self) -> int:
         """Tokens of one forward pass: the responses share their prompt."""
@@ -81,8 +99,8 @@ def comparison_loss(
     """
     if plackett_luce and example.rankings:
         return ranking_loss([(scores, *ranked) for ranked in example.rankings], "plackett-luce").loss
-    pairs, e = example.labelled(scores.device), label_smoothing
-    label = pairs.preference * (1.0 - e) + (1.0 - pairs.preference) * e
+    pairs = example.labelled(scores.device)
+    label = smoothed_label(pairs.preference, label_smoothing)
     return bradley_terry_loss(scores[pairs.better], scores[pairs.worse], label, pairs.weight).loss
 
 

@@ -48,7 +48,7 @@ def train_rloo(
     controller = make_controller(settings.objective)
     run = begin(actors, held_out, settings, controller, folder=folder, recorder=recorder, seed=seed)
     group, limit = settings.responses_per_prompt, actors.policy.contract.max_response
-    while run.iteration < settings.iterations:
+    while run.goes_on:
         chosen = pick_prompts(prompts, settings.rollouts // group, seed, run.iteration)
         rollouts = collect(actors, chosen, settings, derived_seed(seed, run.iteration), group)
         estimate_advantages(rollouts, settings, run.controller.coefficient)
@@ -62,7 +62,6 @@ def estimate_advantages(rollouts: Rollouts, settings: RlooSettings, coefficient:
     shape(rollouts, settings.objective, coefficient)
     whole = rollouts.rewards.sum(1).view(-1, settings.responses_per_prompt)
     rollouts.advantages = leave_one_out_advantages(whole).reshape(-1, 1) * rollouts.response_mask
-    rollouts.returns = torch.zeros_like(rollouts.rewards)
 
 
 def rloo_loss(settings: RlooSettings) -> TokenLoss:

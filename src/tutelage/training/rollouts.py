@@ -1,4 +1,4 @@
-"""What PPO knows of one iteration's responses, and how it is kept on disk."""
+"""What an online method knows of one iteration's responses, and how it is kept on disk."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class FlatRollouts(NamedTuple):
 class Rollouts:
     """Per-token tensors are `(B, T)` on the CPU, zero where `response_mask` is False; scores are `(B,)`.
 
-    `rewards`, `advantages`, `returns` and `importance` are filled in by a method's `estimate_advantages`;
-    a method without a value head leaves `returns` at zero. `members` are the places of the rollouts that
-    are learnt from, all of them unless a method leaves some out.
+    `rewards`, `advantages`, `returns` and `importance` are the method's to fill in: as `collect` leaves
+    them all are zero, and `importance` is one. `members` are the places of the rollouts that are learnt from, all
+    of them unless a method leaves some out.
     """
 
     pairs: list[Pair]
@@ -46,10 +46,10 @@ class Rollouts:
     sampler_logprobs: Tensor
     reference_logprobs: Tensor
     finished: Tensor
-    rewards: Tensor = field(default_factory=lambda: torch.zeros(0))
-    advantages: Tensor = field(default_factory=lambda: torch.zeros(0))
-    returns: Tensor = field(default_factory=lambda: torch.zeros(0))
-    importance: Tensor = field(default_factory=lambda: torch.zeros(0))
+    rewards: Tensor
+    advantages: Tensor
+    returns: Tensor
+    importance: Tensor
     members: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:

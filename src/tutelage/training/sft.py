@@ -103,8 +103,13 @@ def trainable(trunk: Trunk, adapter: str | None) -> list[nn.Parameter]:
     return [p for p in trunk.model.parameters() if p.requires_grad]
 
 
-def accumulate(trunk: Trunk, batch: Sequence[Pair], micro_batch_tokens: int, step: int) -> float:
-    """Add the gradient of the batch's mean loss, a micro-batch at a time; returns that loss in nats a token."""
+def accumulate(
+    trunk: Trunk, batch: Sequence[Pair], micro_batch_tokens: int, step: int, weight: float = 1.0
+) -> float:
+    """Add the gradient of `weight` times the batch's mean loss, a micro-batch at a time.
+
+    Returns that loss, without the weight, in nats a token.
+    """
     num_tokens = sum(len(response) for _, response in batch)
     total = 0.0
     for group in by_tokens([len(p) + len(r) for p, r in batch], micro_batch_tokens):
@@ -115,7 +120,7 @@ def accumulate(trunk: Trunk, batch: Sequence[Pair], micro_batch_tokens: int, ste
             logprobs, torch.ones_like(logprobs, dtype=torch.bool), num_tokens=num_tokens
         ).loss
         require_finite(loss, "SFT", step)
-        loss.backward()
+        (weight * loss).backward()
         total += float(loss.detach())
     return total
 

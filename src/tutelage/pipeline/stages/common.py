@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
+from tutelage.models.inventory import ModelSize
 from tutelage.models.loading import pick_device, pick_dtype, resolve
-from tutelage.models.memory import ModelSize, Stage, available, estimate, require_fits
+from tutelage.models.memory import GIB, available, require_fits
 from tutelage.models.roles import Policy, open_base, open_policy
+from tutelage.pipeline.demands import work_of
 from tutelage.pipeline.graph import StageContext
 
 
-def check_memory(
-    context: StageContext, stage: Stage, micro_batch_tokens: int, num_adapters: int, decode_batch: int = 0
-) -> None:
+def check_memory(context: StageContext) -> None:
     """Say what the stage will need against what is free; raise `ResourceError` if it cannot fit."""
     from transformers import AutoConfig
 
-    model, tokens = context.recipe.model, context.recipe.tokens
+    model = context.recipe.model
     place = resolve(model.base, context.say)
     try:
         config = AutoConfig.from_pretrained(place, revision=model.revision)
     except (OSError, ValueError):
         return  # loading says it better
     device = pick_device(model.device)
-    plan = estimate(
-        stage,
-        ModelSize.of(config),
-        dtype=pick_dtype(model.dtype, device),
-        lora_rank=model.lora.rank if model.tune == "lora" else None,
-        num_adapters=num_adapters,
-        micro_batch_tokens=micro_batch_tokens,
-        longest=tokens.max_prompt + tokens.max_response,
-        decode_batch=decode_batch,
-        decode_tokens=tokens.max_response,
-    )
+    work = work_of(context.stage, context.recipe, pick_dtype(model.dtype, device), device.type)
     free = available(device)
-    context.say(f"memory: about {plan.total / 2**30:.1f} GiB needed at the peak, {free / 2**30:.1f} GiB free")
-    require_fits(plan, free)
+    plan = require_fits(work, ModelSize.of(config), free)
+    context.say(
+        f"memory: about {plan.total / GIB:.1f} GiB needed at the peak ({plan.peak}), {free / GIB:.1f} GiB free"
+    )
 
 
 def open_sft(context: StageContext, name: str = "sft") -> Policy:
@@ -43,3 +35,17 @@ def open_sft(context: StageContext, name: str = "sft") -> Policy:
     folder = context.inputs["sft"] / "model"
     trunk = open_base(recipe.model, recipe.tokens, context.say) if recipe.model.tune == "lora" else None
     return open_policy(recipe.model, recipe.tokens, folder, name, trunk, context.say)
+
+
+def open_policy_and_reference(context: StageContext) -> tuple[Policy, Policy]:
+    """A policy to train and the reference beside it, both as the SFT stage left them.
+
+    In adapter mode they are two adapters on one trunk; in full mode two trunks, of which one learns.
+    """
+    reference = open_sft(context)
+    if reference.adapter is not None:
+        reference.trunk.copy_adapter(reference.adapter, "policy")
+        return Policy(reference.trunk, "policy"), reference
+    recipe = context.recipe
+    reference.trunk.model.requires_grad_(False)
+    return open_policy(recipe.model, recipe.tokens, context.inputs["sft"] / "model", "policy"), reference

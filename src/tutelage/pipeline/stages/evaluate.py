@@ -1,4 +1,4 @@
-"""evaluate: base, SFT and PPO answer the evaluation prompts; judges that none of them was trained on score."""
+"""evaluate: base, SFT and every policy answer the evaluation prompts; judges that trained none of them score."""
 
 from __future__ import annotations
 
@@ -20,14 +20,12 @@ from tutelage.pipeline.handover import ImportedData
 from tutelage.pipeline.stages.common import check_memory
 from tutelage.sampling.local import LocalSampler
 
-STAGES = ("base", "sft", "ppo")
-
 
 def run(context: StageContext) -> dict[str, Any]:
     settings = context.recipe.evaluate
-    if context.input_ids["referee"] == context.input_ids["reward"]:
+    if context.input_ids["referee"] == context.input_ids.get("reward"):
         raise StoreError("the judge that evaluates is the reward model itself: no figure would mean anything")
-    check_memory(context, "evaluate", 0, num_adapters=3, decode_batch=settings.batch)
+    check_memory(context)
     sets = load_evaluation(str(ImportedData.read(context.inputs["data"]).evaluation))
     models = Models(context)
     summary = run_evaluation(
@@ -41,7 +39,7 @@ def run(context: StageContext) -> dict[str, Any]:
         seed=context.seed,
         classifier=published_agreement(),
     )
-    return {stage: summary[stage] for stage in STAGES}
+    return {stage: summary[stage] for stage in models}
 
 
 class Models(Mapping[str, Model]):
@@ -49,6 +47,7 @@ class Models(Mapping[str, Model]):
 
     def __init__(self, context: StageContext) -> None:
         self.context = context
+        self.names = ("base", "sft", *context.recipe.policies)
         self.trunk: Trunk = open_base(context.recipe.model, context.recipe.tokens, context.say)
         self._open: dict[str, Policy] = {"base": Policy(self.trunk, None)}
 
@@ -63,10 +62,10 @@ class Models(Mapping[str, Model]):
         return LocalSampler(policy.trunk, policy.adapter, batch), logprobs
 
     def __iter__(self) -> Iterator[str]:
-        return iter(STAGES)
+        return iter(self.names)
 
     def __len__(self) -> int:
-        return len(STAGES)
+        return len(self.names)
 
     def referee(self) -> RewardModel:
         """The reward model that only judges."""

@@ -60,7 +60,7 @@ def run(context: StageContext) -> dict[str, Any]:
 def open_judge(context: StageContext) -> PairwiseJudge:
     """The model that judges: the recipe's own base, or the one that `judge.base` names."""
     recipe, settings = context.recipe, context.recipe.judge
-    check_memory(context, "judge", 0, num_adapters=0)
+    check_memory(context)
     model = recipe.model if settings.base is None else recipe.model.model_copy(update={"base": settings.base})
     trunk = open_base(model, recipe.tokens, context.say)
     longest = 3 * (recipe.tokens.max_prompt + recipe.tokens.max_response)

@@ -7,11 +7,15 @@ from typing import Any
 
 from tutelage.core.errors import DataError
 from tutelage.core.settings import RewardSettings
+from tutelage.models.ensemble import RewardEnsemble, new_ensemble
+from tutelage.models.perspectives import PerspectiveModel
 from tutelage.models.reward import RewardModel
 from tutelage.models.roles import new_reward_model, open_base, reward_model_from
 from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData, Resolved
 from tutelage.pipeline.stages.common import check_memory, open_sft
+from tutelage.training.ensemble import train_ensemble
+from tutelage.training.perspectives import train_perspectives
 from tutelage.training.ranked import ranked_examples
 from tutelage.training.reward_model import train_reward_model
 
@@ -28,21 +32,19 @@ def train_judge(context: StageContext, settings: RewardSettings, split: str) -> 
             f"no comparison is in the split '{split}', so {context.stage} has nothing to train on: "
             "give more comparisons, or change data.referee_share and data.measure_share"
         )
-    check_memory(context, "reward", settings.optim.micro_batch_tokens, num_adapters=1)
+    check_memory(context)
     model = untrained(context, settings)
     contract = model.trunk.contract
     prompts, responses = data.prompts | resolved.prompts, data.responses | resolved.responses
     train = ranked_examples(prompts, responses, *resolved.of_split(split), contract)
     held_out = ranked_examples(prompts, responses, *resolved.of_split("measure"), contract)
-    measured = train_reward_model(
-        model,
-        train,
-        held_out,
-        settings,
-        folder=context.folder,
-        recorder=context.recorder,
-        seed=context.seed,
-    )
+    where: dict[str, Any] = {"folder": context.folder, "recorder": context.recorder, "seed": context.seed}
+    if isinstance(model, RewardEnsemble):
+        measured = train_ensemble(model, train, held_out, settings, **where)
+    elif isinstance(model, PerspectiveModel):
+        measured = train_perspectives(model, train, held_out, settings, **where)
+    else:
+        measured = train_reward_model(model, train, held_out, settings, **where)
     model.save(context.folder / "model")
     (context.folder / "measured.json").write_text(json.dumps(measured, indent=2))
     accuracy = measured["accuracy"]
@@ -51,17 +53,21 @@ def train_judge(context: StageContext, settings: RewardSettings, split: str) -> 
             f"held-out accuracy {accuracy['value']:.3f} [{accuracy['low']:.3f}, {accuracy['high']:.3f}] "
             f"on {accuracy['n']} comparisons"
         )
-    return {
-        "accuracy": accuracy,
-        "ece_after": measured.get("ece_after"),
-        "temperature": measured["temperature"],
-    }
+    kept = ("accuracy", "ece_after", "temperature", *({"ensemble", "perspectives"} & measured.keys()))
+    return {name: measured.get(name) for name in kept}
 
 
-def untrained(context: StageContext, settings: RewardSettings) -> RewardModel:
-    """A reward model at its start: on the base model, or where the SFT policy stands."""
-    if settings.start == "sft":
-        return reward_model_from(open_sft(context), context.stage, settings.upper_layers)
-    recipe = context.recipe
-    trunk = open_base(recipe.model, recipe.tokens, context.say)
-    return new_reward_model(trunk, context.stage, recipe.model.lora, settings.upper_layers, context.seed)
+def untrained(context: StageContext, settings: RewardSettings) -> RewardModel | RewardEnsemble:
+    """What is to be trained, at its start: on the base model, or where the SFT policy stands."""
+    name, lora, seed = context.stage, context.recipe.model.lora, context.seed
+    policy = open_sft(context) if settings.start == "sft" else None
+    trunk = policy.trunk if policy else open_base(context.recipe.model, context.recipe.tokens, context.say)
+    if settings.ensemble.members > 1:
+        start = policy.adapter if policy else None
+        return new_ensemble(trunk, name, lora, settings.upper_layers, settings.ensemble, seed, start)
+    if policy is not None:
+        one = reward_model_from(policy, name, settings.upper_layers)
+    else:
+        one = new_reward_model(trunk, name, lora, settings.upper_layers, seed)
+    weights = {name: perspective.weight for name, perspective in settings.perspectives.items()}
+    return PerspectiveModel(one.trunk, one.adapter, weights) if weights else one

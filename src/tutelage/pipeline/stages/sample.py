@@ -18,7 +18,7 @@ from tutelage.training.loop import permutation
 
 def run(context: StageContext) -> dict[str, Any]:
     recipe, settings = context.recipe, context.recipe.sample
-    check_memory(context, "sample", 0, num_adapters=1, decode_batch=settings.batch)
+    check_memory(context)
     prompts = pick_prompts(ImportedData.read(context.inputs["data"]), settings.num_prompts, context.seed)
     policy = open_sft(context)
     contract = policy.trunk.contract

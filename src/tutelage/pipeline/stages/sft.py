@@ -14,7 +14,7 @@ from tutelage.training.sft import train_sft
 def run(context: StageContext) -> dict[str, Any]:
     recipe, settings = context.recipe, context.recipe.sft
     data = ImportedData.read(context.inputs["data"])
-    check_memory(context, "sft", settings.optim.micro_batch_tokens, num_adapters=1)
+    check_memory(context)
     trunk = open_base(recipe.model, recipe.tokens, context.say)
     adapter = None
     if recipe.model.tune == "lora":
