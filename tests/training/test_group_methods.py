@@ -185,4 +185,4 @@ def test_groups_must_be_whole() -> None:
     with pytest.raises(ValueError, match="multiple of responses_per_prompt"):
         _rloo(rollouts=10)
     with pytest.raises(RecipeError):
-        parse_recipe({"name": "x", "ppo": {"responses_per_prompt": 4}})
+        parse_recipe({"name": "x", "ppo": {"rollouts": 10, "responses_per_prompt": 4}})

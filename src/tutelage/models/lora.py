@@ -84,7 +84,7 @@ class LoraLinear(nn.Module):
             return y
         down = F.linear(x, self.a[name].to(x.dtype))
         up = F.linear(down, (self.b[name] * self.scales[name]).to(x.dtype))
-        return y + up
+        return y.add_(up)
 
     def merged(self, name: str | None) -> Tensor:
         """The weight (out, in) with an adapter added in fp32 and rounded to the trunk's own precision."""
