@@ -31,7 +31,7 @@ def test_two_parts_make_the_whole(new_trunk: Callable[..., Trunk], tmp_path: Pat
                 hidden = hidden_from(trunk, packed, layer, hidden_below(trunk, packed, layer))
             found.append([hidden, *torch.autograd.grad(hidden.square().sum(), parameters)])
     for whole, in_parts in zip(*found, strict=True):
-        torch.testing.assert_close(in_parts, whole, atol=1e-4, rtol=1e-5)
+        torch.testing.assert_close(in_parts, whole, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(hidden_below(trunk, packed, 1), trunk.hidden(packed), atol=0.1)
 
 

@@ -54,8 +54,11 @@ def _handing_on(modules: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _forward(module: nn.Module, instead: Callable[..., Tensor]) -> Iterator[None]:
+    own = vars(module).get("forward")  # a kernel of ours may stand in for the class's (kernels.elementwise)
     module.forward = instead
     try:
         yield
     finally:
         del module.forward
+        if own is not None:
+            module.forward = own
