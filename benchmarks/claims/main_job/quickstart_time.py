@@ -21,12 +21,13 @@ CLAIMS = (
 
 def measure() -> Iterator[tuple[str, Measurement]]:
     from benchmarks.claims.main_job.effect import finished_quickstart
+    from tutelage import Project
     from tutelage.pipeline.graph import stages_of
     from tutelage.store.artifacts import finished_artifacts
 
     project = finished_quickstart()
     seconds = {
-        s.name: finished_artifacts(project, s.name)[0].artifact.seconds for s in stages_of(project.recipe())
+        s.name: finished_artifacts(project, s.name)[0].artifact.seconds for s in stages_of(Project(project).recipe())
     }
     longest = sorted(seconds, key=lambda name: -seconds[name])[:4]
     note = "one run; " + ", ".join(f"{name} {seconds[name] / 60:.1f}" for name in longest)
