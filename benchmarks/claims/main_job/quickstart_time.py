@@ -27,7 +27,8 @@ def measure() -> Iterator[tuple[str, Measurement]]:
 
     project = finished_quickstart()
     seconds = {
-        s.name: finished_artifacts(project, s.name)[0].artifact.seconds for s in stages_of(Project(project).recipe())
+        s.name: finished_artifacts(project, s.name)[0].artifact.seconds
+        for s in stages_of(Project(project).recipe())
     }
     longest = sorted(seconds, key=lambda name: -seconds[name])[:4]
     note = "one run; " + ", ".join(f"{name} {seconds[name] / 60:.1f}" for name in longest)
