@@ -20,6 +20,7 @@ TINY = (
     "reward.epochs=1",
     "reward.batch=32",
     "reward.start=sft",
+    "model.upper_layers=null",
     "reward.upper_layers=null",
     "referee.epochs=1",
     "referee.batch=32",

@@ -39,6 +39,7 @@ def shrunk(model: Path) -> list[str]:
         "sample.num_prompts": 3,
         "judge.ai": "false",
         "reward.epochs": 1,
+        "model.upper_layers": "null",
         "reward.upper_layers": "null",
         "referee.epochs": 1,
         "referee.upper_layers": "null",

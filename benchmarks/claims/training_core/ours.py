@@ -136,7 +136,7 @@ def of_direct(case: Case, ours: Ours) -> Answer:
         made = ktos.accumulate(learner, examples, sums, point, settings, 0)
     else:
         made = dpos.accumulate(
-            learner, examples, sums, DpoSettings(loss=case["method"], optim=OPTIM, **wanted), 0
+            learner, examples, sums, DpoSettings(**{"loss": case["method"], **wanted, "optim": OPTIM}), 0
         )
     return {"loss": torch.tensor(made["loss"]), **gradients(learner.policy.model)}
 
