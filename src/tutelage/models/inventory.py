@@ -24,10 +24,11 @@ LIBRARIES = 450 << 20
 """PyTorch, transformers and the rest in a process that trains on a CPU: 380 MiB once imported, and the
 parts of them that the first step wakes."""
 
-HOLES = 0.55
+HOLES, HOLES_AFTER_SAMPLING = 0.5, 0.8
 """Freed blocks between those that a backward pass waits for, as a share of these, on a CPU: glibc cannot give
-them back. Measured, not derived (`benchmarks/memory`), as live tensors against resident memory. Having it map
-blocks of their own instead takes them away, at half as much time again a step, so it is left as it is."""
+them back. Measured and not derived (`benchmarks/memory`): resident memory above live tensors was 0.3 to 0.6 of
+them, and 0.7 to 0.8 in a process that has also sampled. Having glibc map each tensor apart takes the holes away,
+at half as much time again a step (`docs/experiments.md`)."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,8 @@ def phases(work: Work, size: ModelSize) -> dict[str, Parts]:
         kept = activations(work, size)
         found["learning"] = {"gradients": trained * own, "activations": kept}
         if work.device == "cpu":
-            found["learning"]["freed blocks between them"] = int(HOLES * kept)
+            share = HOLES_AFTER_SAMPLING if work.decode_batch > 0 else HOLES
+            found["learning"]["freed blocks between them"] = int(share * kept)
         # The optimiser takes gradients in fp32, beside those in the weights' own precision.
         found["the optimiser's step"] = {"gradients": trained * (own + (FP32 if own < FP32 else 0))}
     if work.decode_batch > 0:
