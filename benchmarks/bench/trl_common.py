@@ -6,7 +6,6 @@ top), no gradient checkpointing, no saving, no reports. Batches come in the orde
 
 from __future__ import annotations
 
-import tempfile
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from transformers import (
 )
 
 from benchmarks.bench.turns import Turns
+from benchmarks.oracle.quiet import common
 
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 NEVER = 10**6
@@ -46,19 +46,13 @@ class Stepping(TrainerCallback):
 
 def arguments(**more: Any) -> dict[str, Any]:
     """Of any trainer's configuration."""
-    return {
-        "output_dir": tempfile.gettempdir(),
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "report_to": "none",
+    own = {
         "save_strategy": "no",
         "logging_steps": NEVER,
-        "disable_tqdm": True,
         "dataloader_pin_memory": False,
         "learning_rate": 1e-5,
-        **more,
     }
+    return common(**{**own, **more})
 
 
 def lora(task: str, **more: Any) -> LoraConfig:

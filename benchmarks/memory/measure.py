@@ -55,23 +55,17 @@ def run(configuration: Configuration) -> Found:
     from tutelage.core.recorder import Recorder
     from tutelage.models.inventory import ModelSize
     from tutelage.models.loading import pick_device, pick_dtype, resolve
-    from tutelage.models.memory import estimate
+    from tutelage.models.memory import estimate, told
     from tutelage.pipeline.demands import work_of
 
     recipe = configuration.recipe()
     device = pick_device("cpu")
     work = work_of(configuration.stage, recipe, pick_dtype(recipe.model.dtype, device), device.type)
     size = ModelSize.of(AutoConfig.from_pretrained(resolve(recipe.model.base)))
-    imported = kept("VmRSS")
+    imported = told(STATUS, "VmRSS")
     with tempfile.TemporaryDirectory() as folder:
         STAGES[configuration.stage](recipe, Path(folder), Recorder(configuration.stage))
-    return Found(estimate(work, size).total, imported, kept("VmHWM"))
-
-
-def kept(name: str) -> int:
-    """A line of this process's status, in bytes."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
+    return Found(estimate(work, size).total, imported, told(STATUS, "VmHWM"))
 
 
 if __name__ == "__main__":

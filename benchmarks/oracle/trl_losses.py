@@ -8,7 +8,6 @@ rewards. Runs in the environment of TRL 1.16.0; PPO is in `trl_ppo`, which needs
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,24 +29,13 @@ from trl import (
     SFTTrainer,
 )
 
+from benchmarks.oracle.quiet import common
 from benchmarks.oracle.world import Answer, World, cases, gradients, keep, load, world_of
 
 Case = dict[str, Any]
 ANYTHING = {"prompt": ["a", "b"], "completion": ["c", "d"]}
 PAIRS = {"prompt": ["a", "b"], "chosen": ["c", "d"], "rejected": ["e", "f"]}
 """A trainer wants a data set when it is built; the cases' batches go to its collator instead."""
-
-
-def common(**more: Any) -> dict[str, Any]:
-    return {
-        "output_dir": tempfile.gettempdir(),
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        **more,
-    }
 
 
 def sft(case: Case, world: World) -> Answer:

@@ -8,7 +8,6 @@ at its first backward pass, where its own variables are read.
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from datasets import Dataset
 from torch import Tensor
 from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
 
+from benchmarks.oracle.quiet import common
 from benchmarks.oracle.world import Answer, World, cases, gradients, keep, load, world_of
 
 Case = dict[str, Any]
@@ -28,13 +28,7 @@ class Stop(Exception):
 
 def trainer_of(case: Case, world: World) -> Any:
     wanted, count = case["settings"], len(case["prompts"])
-    arguments = PPOConfig(
-        output_dir=tempfile.gettempdir(),
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        report_to="none",
-        disable_tqdm=True,
+    settings = common(
         per_device_train_batch_size=count,
         gradient_accumulation_steps=1,
         local_rollout_forward_batch_size=count,
@@ -57,7 +51,7 @@ def trainer_of(case: Case, world: World) -> Any:
     tokenizer = world.tokenizer
     tokenizer.padding_side = "left"
     return PPOTrainer(
-        args=arguments,
+        args=PPOConfig(**settings),
         processing_class=tokenizer,
         model=world.policy("old"),
         ref_model=world.policy("reference"),

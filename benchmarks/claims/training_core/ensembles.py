@@ -255,6 +255,8 @@ def peak_of_training(size: Size, members: int) -> int:
     """Bytes that this process holds at most while it takes a few steps; on a GPU, of the GPU's memory."""
     import torch
 
+    from tutelage.models.memory import told
+
     step = stepper(size, members)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -263,8 +265,7 @@ def peak_of_training(size: Size, members: int) -> int:
         step(number)
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    kept = Path("/proc/self/status").read_text().split("VmHWM:")[1]
-    return int(kept.split()[0]) * 1024
+    return told(Path("/proc/self/status"), "VmHWM")
 
 
 def main() -> None:

@@ -68,7 +68,7 @@ def available(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
-        return _kib(Path("/proc/meminfo"), "MemAvailable") + _kib(Path("/proc/self/status"), "VmRSS")
+        return told(Path("/proc/meminfo"), "MemAvailable") + told(Path("/proc/self/status"), "VmRSS")
     except (OSError, ValueError, StopIteration):
         return 1 << 62
 
@@ -83,8 +83,8 @@ def give_back() -> None:
         trim(0)
 
 
-def _kib(path: Path, name: str) -> int:
-    """A line of one of Linux's files, in bytes."""
+def told(path: Path, name: str) -> int:
+    """Bytes that a line of one of Linux's files tells, such as `VmRSS` of `/proc/self/status`."""
     line = next(line for line in path.read_text().splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from tutelage.core.errors import ModelError
 from tutelage.models.heads import WeightedHeads
 from tutelage.models.reward import SETTINGS, RewardModel, in_parts, read_settings
-from tutelage.models.scoring import Pair, joined
+from tutelage.models.scoring import Pair
 from tutelage.models.trunk import Trunk
 
 HEADS = "perspectives.safetensors"
@@ -40,9 +40,7 @@ class PerspectiveModel(RewardModel):
 
     def raw_by_perspective(self, pairs: Sequence[Pair]) -> Tensor:
         """Scores `(perspectives, B)` in fp32 with their gradient, all pairs in one forward pass."""
-        with self.trunk.using(self.adapter):
-            packed = joined(pairs, self.trunk.device)
-            return self.heads.each(self.trunk.hidden(packed)[packed.ends])
+        return self.heads.each(self.features(pairs))
 
     def perspective_scores(self, pairs: Sequence[Pair], max_tokens: int = 4096) -> Tensor:
         """Scores `(perspectives, B)` on the CPU without gradients; the same whatever `max_tokens`."""

@@ -9,6 +9,7 @@ that is not padding") finds the same token as ours.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tutelage.models.trunk import Trunk
 SETTINGS = "reward.json"
 
 
-class Scorer:
+class Scorer(ABC):
     """What every reward model offers, be it one model or an ensemble: scores, on a scale that is kept with it.
 
     P(a over b) = sigmoid((a - b) / temperature), once calibrated. `length_slope` is what a score gained a
@@ -41,9 +42,9 @@ class Scorer:
         self.mean, self.std = 0.0, 1.0
         self.length_slope = 0.0
 
+    @abstractmethod
     def raw(self, pairs: Sequence[Pair]) -> Tensor:
         """Scores `(B,)` in fp32 with their gradient, before length is taken off."""
-        raise NotImplementedError
 
     def scores(self, pairs: Sequence[Pair], max_tokens: int = 4096) -> Tensor:
         """Scores `(B,)` on the CPU without gradients; the same whatever `max_tokens`."""

@@ -20,9 +20,8 @@ from tutelage.models.packed import by_tokens
 from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk
 from tutelage.objectives.direct import length_normalised
-from tutelage.training.epochs import Accumulate, train_epochs
-from tutelage.training.loop import plan_batches
-from tutelage.training.ranked import RankedExample, pairs_won
+from tutelage.training.epochs import Accumulate, Where, train_on
+from tutelage.training.ranked import RankedExample, by_example, pairs_won, sequences_of
 from tutelage.training.sft import trainable
 
 
@@ -48,15 +47,8 @@ def learn(
     seed: int,
 ) -> dict[str, float]:
     """Take all steps, then say how the policy orders held-out comparisons by its implicit reward."""
-    train_epochs(
-        trainable(learner.policy, learner.adapter),
-        plan_batches(len(train), settings.batch, settings.epochs, seed),
-        accumulate,
-        settings.optim,
-        folder=folder,
-        recorder=recorder,
-        checkpoint_every=settings.checkpoint_every,
-    )
+    where: Where = {"folder": folder, "recorder": recorder, "seed": seed}
+    train_on(trainable(learner.policy, learner.adapter), len(train), accumulate, settings, **where)
     right, counted = held_out_wins(learner, held_out, settings)
     return {
         "held_out_accuracy": right / counted if counted else math.nan,
@@ -75,11 +67,11 @@ def response_sums(
 ) -> list[Tensor]:
     """Log-probability of each response without gradient, one tensor `(K,)` on the CPU an example, in nats."""
     with trunk.using(adapter):
-        found = response_logprobs(trunk, [pair for e in examples for pair in e.sequences])
+        found = response_logprobs(trunk, sequences_of(examples))
     lengths = torch.tensor([len(x) for x in found])
     sums = torch.stack([x.double().sum() for x in found]).float()
     sums = length_normalised(sums, lengths) if normalised else sums
-    return list(sums.split([len(e.responses) for e in examples]))
+    return by_example(sums, examples)
 
 
 def policy_sums(learner: Learner, pairs: Sequence[Pair], normalised: bool) -> Tensor:

@@ -15,13 +15,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DpoSettings
 from tutelage.objectives.direct import DirectLoss, implicit_reward, ipo_loss, robust_dpo_loss
 from tutelage.training.direct import Learner, learn, margins, micro_batches, policy_sums, reference_sums
 from tutelage.training.loop import require_finite
-from tutelage.training.ranked import LabelledPairs, RankedExample, comparison_loss, pairs_won
+from tutelage.training.ranked import (
+    LabelledPairs,
+    RankedExample,
+    by_example,
+    comparison_loss,
+    pairs_won,
+    require_comparisons,
+    sequences_of,
+)
 
 
 def train_dpo(
@@ -35,8 +42,7 @@ def train_dpo(
     seed: int,
 ) -> dict[str, float]:
     """Train the policy in place. Returns how it orders held-out comparisons by its implicit reward."""
-    if not train:
-        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    require_comparisons(train)
     reference = reference_sums(learner, train, settings.length_normalised)
 
     def step_on(chosen: Sequence[int], step: int) -> dict[str, float]:
@@ -59,9 +65,8 @@ def accumulate(
     with learner.policy.using(learner.adapter):
         for group in micro_batches(batch, settings.optim.micro_batch_tokens):
             examples = [batch[i] for i in group]
-            sequences = [pair for example in examples for pair in example.sequences]
-            together = policy_sums(learner, sequences, settings.length_normalised)
-            sums = together.split([len(example.responses) for example in examples])
+            together = policy_sums(learner, sequences_of(examples), settings.length_normalised)
+            sums = by_example(together, examples)
             held = [reference[i].to(device) for i in group]
             losses = [prompt_loss(*each, settings) for each in zip(sums, held, examples, strict=True)]
             loss = torch.stack(losses).sum() / len(batch)

@@ -22,16 +22,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import RewardSettings
 from tutelage.models.ensemble import RewardEnsemble, Shared
 from tutelage.models.packed import by_tokens
 from tutelage.stats.diversity import disagreement, mean_correlation
-from tutelage.training.epochs import train_epochs
-from tutelage.training.loop import derived_seed, plan_batches
+from tutelage.training.epochs import Where, train_on
+from tutelage.training.loop import derived_seed
 from tutelage.training.measure import Scored, measure, pairs_of
-from tutelage.training.ranked import RankedExample
+from tutelage.training.ranked import RankedExample, by_example, require_comparisons, sequences_of
 from tutelage.training.reward_model import LOOKED_AT, Seen, calibrate, mean_and_deviation
 
 _DRAWS = 1_000_000
@@ -49,20 +48,18 @@ def train_ensemble(
     seed: int,
 ) -> dict[str, Any]:
     """Train all members in place, calibrate them and the whole on `held_out`, and return what was measured."""
-    if not train:
-        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    require_comparisons(train)
     count = len(model.members)
     drawn = draws(count, len(train), seed) if settings.ensemble.bootstrap else torch.ones(count, len(train))
-    bound = settings.optim.max_grad_norm * math.sqrt(count)
-    train_epochs(
+    bound = {"max_grad_norm": settings.optim.max_grad_norm * math.sqrt(count)}
+    where: Where = {"folder": folder, "recorder": recorder, "seed": seed}
+    train_on(
         [p for member in range(count) for p in model.own_parameters(member)],
-        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        len(train),
         lambda chosen, step: accumulate(model, [train[i] for i in chosen], drawn[:, chosen], settings, step),
-        settings.optim.model_copy(update={"max_grad_norm": bound}),
-        folder=folder,
-        recorder=recorder,
-        checkpoint_every=settings.checkpoint_every,
+        settings.model_copy(update={"optim": settings.optim.model_copy(update=bound)}),
         heads=[one.head.weight for one in model.members],
+        **where,
     )
     scale_members(model, train[:LOOKED_AT])
     measured = calibrate(model, train, held_out, settings.length_debias)
@@ -94,14 +91,13 @@ def accumulate(
     seen = Seen()
     for group in by_tokens([example.tokens for example in batch], settings.optim.micro_batch_tokens):
         examples = [batch[i] for i in group]
-        shared = model.shared([pair for example in examples for pair in example.sequences])
+        shared = model.shared(sequences_of(examples))
         for member, row in enumerate(weights[:, group].tolist()):
             kept = [place for place, weight in enumerate(row) if weight > 0]
             if not kept:
                 continue
             drawn = [examples[place] for place in kept]
-            together = model.member_raw(member, _only(shared, examples, kept))
-            scores = together.split([len(example.responses) for example in drawn])
+            scores = by_example(model.member_raw(member, _only(shared, examples, kept)), drawn)
             seen.learn(scores, drawn, [row[place] / len(batch) for place in kept], settings, step)
     seen.loss /= len(model.members)
     return seen.metrics(batch)
@@ -111,8 +107,8 @@ def _only(shared: Shared, examples: Sequence[RankedExample], kept: Sequence[int]
     """The shared work on the responses of the examples at the places `kept`."""
     if len(kept) == len(examples):
         return shared
-    counts = [len(example.responses) for example in examples]
-    return shared.only([i for place in kept for i in range(sum(counts[:place]), sum(counts[: place + 1]))])
+    places = by_example(torch.arange(len(shared.pairs)), examples)
+    return shared.only([i for place in kept for i in places[place].tolist()])
 
 
 def scale_members(model: RewardEnsemble, looked_at: Sequence[RankedExample]) -> None:
@@ -146,6 +142,5 @@ def measure_members(model: RewardEnsemble, held_out: Sequence[RankedExample]) ->
 
 def _scored(model: RewardEnsemble, examples: Sequence[RankedExample]) -> list[list[Scored]]:
     """For each member, its scores `(K,)` of each example's responses."""
-    flat = model.member_scores([pair for example in examples for pair in example.sequences])
-    counts = [len(example.responses) for example in examples]
-    return [list(zip(examples, row.split(counts), strict=True)) if counts else [] for row in flat]
+    flat = model.member_scores(sequences_of(examples))
+    return [list(zip(examples, by_example(row, examples), strict=True)) for row in flat]

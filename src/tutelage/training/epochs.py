@@ -8,16 +8,49 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from torch import nn
 
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import OptimSettings
-from tutelage.training.loop import Optimizer
+from tutelage.core.settings import DirectSettings, OptimSettings, RewardSettings
+from tutelage.training.loop import Optimizer, plan_batches
 from tutelage.training.resume import load_checkpoint, save_checkpoint
 
 Accumulate = Callable[[Sequence[int], int], dict[str, float]]
 """(indices of a batch, step) -> what was seen: `loss` and other numbers, and `tokens` worked on."""
+
+
+class Where(TypedDict):
+    """Where a training leaves its checkpoint, whom it tells, and what it draws by."""
+
+    folder: Path
+    recorder: Recorder
+    seed: int
+
+
+def train_on(
+    parameters: Sequence[nn.Parameter],
+    num_items: int,
+    accumulate: Accumulate,
+    settings: RewardSettings | DirectSettings,
+    *,
+    folder: Path,
+    recorder: Recorder,
+    seed: int,
+    heads: Sequence[nn.Parameter] = (),
+) -> None:
+    """`train_epochs` over `num_items` examples in batches and epochs as the settings say."""
+    train_epochs(
+        parameters,
+        plan_batches(num_items, settings.batch, settings.epochs, seed),
+        accumulate,
+        settings.optim,
+        folder=folder,
+        recorder=recorder,
+        checkpoint_every=settings.checkpoint_every,
+        heads=heads,
+    )
 
 
 def train_epochs(

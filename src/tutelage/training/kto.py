@@ -30,7 +30,7 @@ from tutelage.training.direct import (
     response_sums,
 )
 from tutelage.training.loop import require_finite
-from tutelage.training.ranked import RankedExample, pairs_won
+from tutelage.training.ranked import RankedExample, by_example, pairs_won, sequences_of
 
 
 def train_kto(
@@ -79,8 +79,7 @@ def accumulate(
     with learner.policy.using(learner.adapter):
         for group in micro_batches(batch, settings.optim.micro_batch_tokens):
             examples = [batch[i] for i in group]
-            sequences = [pair for example in examples for pair in example.sequences]
-            sums = policy_sums(learner, sequences, settings.length_normalised)
+            sums = policy_sums(learner, sequences_of(examples), settings.length_normalised)
             held = torch.cat([reference[i] for i in group]).to(device)
             good, bad = (torch.cat(w).to(device) for w in zip(*map(label_weights, examples), strict=True))
             both_ways = torch.cat([torch.ones_like(good), torch.zeros_like(bad)]).bool()
@@ -100,9 +99,7 @@ def accumulate(
             seen["loss"] += float(found.loss.detach())
             seen["accuracy"] += float(found.accuracy)
             rewards = implicit_reward(sums.detach(), held, settings.beta)
-            for reward, example in zip(
-                rewards.split([len(e.responses) for e in examples]), examples, strict=True
-            ):
+            for reward, example in zip(by_example(rewards, examples), examples, strict=True):
                 seen["implicit_reward"] += float(reward.mean()) / len(batch)
                 margin, pairs = margin + margins(reward, example), pairs + pairs_won(reward, example)[1]
     tokens = float(sum(example.tokens for example in batch))

@@ -28,7 +28,7 @@ from tutelage.stats.calibration import (
 )
 from tutelage.stats.clustered import clustered_bootstrap
 from tutelage.stats.intervals import Interval, wilson
-from tutelage.training.ranked import RankedExample
+from tutelage.training.ranked import RankedExample, by_example, sequences_of
 
 Scored = tuple[RankedExample, Tensor]
 BINS = 8
@@ -51,10 +51,8 @@ class Pair:
 
 def scored(model: Scorer, examples: Sequence[RankedExample]) -> list[Scored]:
     """Scores `(K,)` of each example's responses."""
-    flat = model.scores([pair for example in examples for pair in example.sequences])
-    return (
-        list(zip(examples, flat.split([len(e.responses) for e in examples]), strict=True)) if examples else []
-    )
+    scores = model.scores(sequences_of(examples))
+    return list(zip(examples, by_example(scores, examples), strict=True))
 
 
 def pairs_of(items: Sequence[Scored]) -> list[Pair]:

@@ -16,10 +16,9 @@ from tutelage.core.recorder import Recorder
 from tutelage.core.settings import PerspectiveSettings, RewardSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.perspectives import PerspectiveModel
-from tutelage.training.epochs import train_epochs
-from tutelage.training.loop import plan_batches
+from tutelage.training.epochs import Where, train_on
 from tutelage.training.measure import Scored, measure
-from tutelage.training.ranked import RankedExample
+from tutelage.training.ranked import RankedExample, by_example, require_comparisons, sequences_of
 from tutelage.training.reward_model import Seen, calibrate, trunk_parameters
 
 
@@ -34,20 +33,18 @@ def train_perspectives(
     seed: int,
 ) -> dict[str, Any]:
     """Train `model` in place, calibrate its weighted sum on `held_out`, and return what was measured there."""
-    if not train:
-        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    require_comparisons(train)
     heads = heads_of(train, settings.perspectives)
-    train_epochs(
+    where: Where = {"folder": folder, "recorder": recorder, "seed": seed}
+    train_on(
         trunk_parameters(model),
-        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        len(train),
         lambda chosen, step: accumulate(
             model, [train[i] for i in chosen], [heads[i] for i in chosen], settings, step
         ),
-        settings.optim,
-        folder=folder,
-        recorder=recorder,
-        checkpoint_every=settings.checkpoint_every,
+        settings,
         heads=[head.get_parameter("weight") for head in model.heads.heads],
+        **where,
     )
     measured = calibrate(model, train, held_out, settings.length_debias)
     measured["perspectives"] = measure_each(model, held_out, settings.perspectives)
@@ -78,8 +75,7 @@ def accumulate(
     seen = Seen()
     for group in by_tokens([example.tokens for example in batch], settings.optim.micro_batch_tokens):
         examples = [batch[i] for i in group]
-        together = model.raw_by_perspective([pair for example in examples for pair in example.sequences])
-        columns = together.split([len(example.responses) for example in examples], 1)
+        columns = by_example(model.raw_by_perspective(sequences_of(examples)), examples, 1)
         scores = [scores[heads[i]] for scores, i in zip(columns, group, strict=True)]
         seen.learn(scores, examples, [1.0 / len(batch)] * len(examples), settings, step)
     return seen.metrics(batch)
@@ -94,9 +90,8 @@ def measure_each(
     found: dict[str, Any] = {}
     for index, (name, one) in enumerate(perspectives.items()):
         own = [example for example in held_out if example.category in one.categories]
-        flat = model.perspective_scores([pair for example in own for pair in example.sequences])[index]
-        scores = flat.split([len(example.responses) for example in own]) if own else []
-        items: list[Scored] = list(zip(own, scores, strict=True))
+        scores = model.perspective_scores(sequences_of(own))[index]
+        items: list[Scored] = list(zip(own, by_example(scores, own), strict=True))
         measured = measure(items)
         found[name] = {
             key: measured.get(key) for key in ("accuracy", "temperature", "ece_after", "measured_on")

@@ -16,7 +16,7 @@ from tutelage.core.errors import DataError
 from tutelage.models.packed import by_tokens
 from tutelage.models.reward import RewardModel
 from tutelage.stats.linear import fit_linear_bradley_terry
-from tutelage.training.ranked import RankedExample
+from tutelage.training.ranked import RankedExample, by_example, sequences_of
 
 
 @torch.no_grad()
@@ -29,8 +29,7 @@ def fit_head(model: RewardModel, examples: Sequence[RankedExample], max_tokens: 
     weights: list[Tensor] = []
     for group in by_tokens([example.tokens for example in examples], max_tokens):
         chosen = [examples[i] for i in group]
-        features = model.features([pair for example in chosen for pair in example.sequences]).float().cpu()
-        parts = features.split([len(example.responses) for example in chosen])
+        parts = by_example(model.features(sequences_of(chosen)).float().cpu(), chosen)
         for example, part in zip(chosen, parts, strict=True):
             pairs = example.labelled(torch.device("cpu"))
             clear = pairs.preference > 0.5

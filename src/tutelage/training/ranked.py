@@ -79,6 +79,22 @@ class RankedExample:
         return len(self.prompt) + sum(len(r) for r in self.responses)
 
 
+def require_comparisons(examples: Sequence[RankedExample]) -> None:
+    """Raise `DataError` if there is nothing to train on."""
+    if not examples:
+        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+
+
+def sequences_of(examples: Sequence[RankedExample]) -> list[Pair]:
+    """The responses to all prompts, one after the other, each with its prompt."""
+    return [pair for example in examples for pair in example.sequences]
+
+
+def by_example(values: Tensor, examples: Sequence[RankedExample], dim: int = 0) -> list[Tensor]:
+    """What there is of each of `sequences_of(examples)`, along `dim`, as one piece of K for each example."""
+    return list(values.split([len(example.responses) for example in examples], dim)) if examples else []
+
+
 def pairs_won(scores: Tensor, example: RankedExample) -> tuple[float, float]:
     """On how many pairs that are no tie the better response has the higher of `scores` `(K,)`; how many there are.
 

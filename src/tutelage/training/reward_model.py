@@ -16,18 +16,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import RewardSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.reward import RewardModel, Scorer
 from tutelage.objectives.preference import bradley_terry_loss, margin_loss, unbiased_label
 from tutelage.stats.within import within_slope
-from tutelage.training.epochs import train_epochs
-from tutelage.training.loop import plan_batches, require_finite
+from tutelage.training.epochs import Where, train_on
+from tutelage.training.loop import require_finite
 from tutelage.training.measure import Scored, measure, pair_accuracy, scored
 from tutelage.training.probe import fit_head
-from tutelage.training.ranked import RankedExample, comparison_loss, pairs_won
+from tutelage.training.ranked import (
+    RankedExample,
+    by_example,
+    comparison_loss,
+    pairs_won,
+    require_comparisons,
+    sequences_of,
+)
 from tutelage.training.resume import FILE
 
 LOOKED_AT = 200
@@ -45,19 +51,17 @@ def train_reward_model(
     seed: int,
 ) -> dict[str, Any]:
     """Train `model` in place, calibrate it on `held_out`, and return what was measured there."""
-    if not train:
-        raise DataError("there are no comparisons to train on: name some under data.comparisons")
+    require_comparisons(train)
     if settings.probe_prompts and not (folder / FILE).exists():
         fit_head(model, train[: settings.probe_prompts], settings.optim.micro_batch_tokens)
-    train_epochs(
+    where: Where = {"folder": folder, "recorder": recorder, "seed": seed}
+    train_on(
         trunk_parameters(model),
-        plan_batches(len(train), settings.batch, settings.epochs, seed),
+        len(train),
         lambda chosen, step: accumulate(model, [train[i] for i in chosen], settings, step),
-        settings.optim,
-        folder=folder,
-        recorder=recorder,
-        checkpoint_every=settings.checkpoint_every,
+        settings,
         heads=[model.head.weight],
+        **where,
     )
     return calibrate(model, train, held_out, settings.length_debias)
 
@@ -122,8 +126,7 @@ def accumulate(
     seen = Seen()
     for group in by_tokens([example.tokens for example in batch], settings.optim.micro_batch_tokens):
         examples = [batch[i] for i in group]
-        together = model.raw([pair for example in examples for pair in example.sequences])
-        scores = together.split([len(example.responses) for example in examples])
+        scores = by_example(model.raw(sequences_of(examples)), examples)
         seen.learn(scores, examples, [1.0 / len(batch)] * len(examples), settings, step)
     return seen.metrics(batch)
 

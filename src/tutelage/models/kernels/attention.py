@@ -92,7 +92,8 @@ class _GridAttention(torch.autograd.Function):
         grad = torch.zeros_like(q).view(-1, width).index_copy_(0, layout.query_places, grads[0]).view_as(q)
         grad_q = torch.empty_like(q)
         # Where tokens are shared many rows add to one: in fp32, whatever the precision of the rest.
-        grad_k, grad_v = (torch.zeros(x.shape, dtype=_wide(x), device=x.device) for x in (k, v))
+        wide = torch.promote_types(k.dtype, torch.float32)
+        grad_k, grad_v = (torch.zeros_like(x, dtype=wide) for x in (k, v))
         for (start, end, count), weights in zip(layout.blocks(), kept, strict=True):
             rows = q[:count, :, start:end].reshape(count, -1, width)
             grad_out = grad[:count, :, start:end].reshape(count, -1, width)
@@ -108,10 +109,6 @@ class _GridAttention(torch.autograd.Function):
             for x in (grad_k.mul_(ctx.scale), grad_v)
         ]
         return grad_q.view(-1, width).index_select(0, layout.query_places), *summed, None, None
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def _interface(

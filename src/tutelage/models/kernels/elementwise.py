@@ -84,4 +84,5 @@ class _SwiGlu(torch.autograd.Function):
 
 
 def _wide(x: Tensor) -> torch.dtype:
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
+    """The precision that sums are made in."""
+    return torch.promote_types(x.dtype, torch.float32)

@@ -47,24 +47,25 @@ class Layout:
 
     def blocks(self) -> list[tuple[int, int, int]]:
         """Ranges [start, end) of queries that are multiplied together, and how many rows * kv_heads reach so far."""
-        found: list[tuple[int, int, int]] = []
-        for start in range(0, self.own, BLOCK):
-            reaching = sum(length > start for length in self._longest_first)
-            found.append((start, min(start + BLOCK, self.own), reaching * self.kv_heads))
-        return found
+        starts = range(0, self.own, BLOCK)
+        return [(s, min(s + BLOCK, self.own), self._reaching(s) * self.kv_heads) for s in starts]
 
     def bias(self, start: int, end: int, dtype: torch.dtype) -> Tensor:
         """For one block (rows * kv_heads, group * (end - start), A + end): 0 where a query may look, else -inf."""
         if (start, dtype) not in self._biases:
             own = torch.arange(end, device=self.device)
             causal = own[None, :] <= own[start:end, None]
-            reaching = sum(length > start for length in self._longest_first)
+            reaching = self._reaching(start)
             above = self._seen_above[:reaching, None, :].expand(-1, end - start, -1)
             visible = torch.cat([above, causal.expand(reaching, -1, -1)], 2)
             bias = torch.zeros(visible.shape, dtype=dtype, device=self.device)
             bias = bias.masked_fill_(~visible, float("-inf")).repeat(1, self.group, 1)
             self._biases[start, dtype] = bias.repeat_interleave(self.kv_heads, 0)
         return self._biases[start, dtype]
+
+    def _reaching(self, start: int) -> int:
+        """How many rows, the first ones, have a query at `start`."""
+        return sum(length > start for length in self._longest_first)
 
     def _by_head(self, tokens: Tensor, heads: int) -> Tensor:
         """(R, T) places of tokens -> (R * heads * T,) rows of an (N * heads, D) tensor, in the grid's order."""

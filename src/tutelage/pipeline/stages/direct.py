@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from tutelage.core.errors import DataError
 from tutelage.core.recorder import Recorder
 from tutelage.core.settings import DirectSettings
 from tutelage.models.roles import save_policy
 from tutelage.pipeline.graph import StageContext
-from tutelage.pipeline.handover import ImportedData, Resolved
-from tutelage.pipeline.stages.common import check_memory, open_policy_and_reference
+from tutelage.pipeline.stages.common import Comparisons, check_memory, open_policy_and_reference
 from tutelage.training.direct import Learner
-from tutelage.training.ranked import RankedExample, ranked_examples
+from tutelage.training.ranked import RankedExample
 
 S = TypeVar("S", bound=DirectSettings, contravariant=True)
 
@@ -39,24 +37,15 @@ def train_direct(context: StageContext, settings: S, train: Train[S]) -> dict[st
 
     The 'measure' split, which trains nothing, says how well it orders comparisons that it never saw.
     """
-    data, resolved = ImportedData.read(context.inputs["data"]), Resolved.read(context.inputs["judge"])
-    if not resolved.of_split("reward")[1]:
-        raise DataError(
-            f"no comparison is in the split 'reward', so {context.stage} has nothing to train on: "
-            "give more comparisons, or change data.referee_share and data.measure_share"
-        )
+    comparisons = Comparisons.of(context, "reward")
     check_memory(context)
     policy, reference = open_policy_and_reference(context)
     learner = Learner(policy.trunk, policy.adapter, reference.trunk, reference.adapter)
-    prompts, responses = data.prompts | resolved.prompts, data.responses | resolved.responses
-    examples, held_out = (
-        ranked_examples(prompts, responses, *resolved.of_split(split), policy.trunk.contract)
-        for split in ("reward", "measure")
-    )
+    contract = policy.trunk.contract
     metrics = train(
         learner,
-        examples,
-        held_out,
+        comparisons.examples("reward", contract),
+        comparisons.examples("measure", contract),
         settings,
         folder=context.folder,
         recorder=context.recorder,

@@ -11,7 +11,7 @@ from tutelage.data.packs import load_evaluation
 from tutelage.evals.run import Model, run_evaluation
 from tutelage.judges.refusal_agreement import published_agreement
 from tutelage.judges.reward_judge import RewardJudge
-from tutelage.models.reward import RewardModel
+from tutelage.models.reward import Scorer
 from tutelage.models.roles import Policy, open_base, open_policy, open_reward_model
 from tutelage.models.scoring import response_logprobs
 from tutelage.models.trunk import Trunk
@@ -67,7 +67,7 @@ class Models(Mapping[str, Model]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def referee(self) -> RewardModel:
+    def referee(self) -> Scorer:
         """The reward model that only judges."""
         return self._reward_model(self.context.inputs["referee"] / "model")
 
@@ -81,7 +81,7 @@ class Models(Mapping[str, Model]):
             self._open[stage] = open_policy(recipe.model, recipe.tokens, folder, stage, shared)
         return self._open[stage]
 
-    def _reward_model(self, folder: Path) -> RewardModel:
+    def _reward_model(self, folder: Path) -> Scorer:
         recipe = self.context.recipe
         shared = self.trunk if self.trunk.layers else None
         return open_reward_model(recipe.model, recipe.tokens, folder, "referee", shared)

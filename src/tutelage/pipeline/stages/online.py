@@ -10,7 +10,7 @@ from torch import Tensor
 from tutelage.core.recorder import Recorder
 from tutelage.core.records import Prompt
 from tutelage.core.settings import OnlineSettings
-from tutelage.models.reward import RewardModel
+from tutelage.models.reward import Scorer
 from tutelage.models.roles import Policy, open_reward_model, save_policy
 from tutelage.models.scoring import Pair
 from tutelage.pipeline.graph import StageContext
@@ -80,7 +80,7 @@ def open_actors(context: StageContext, settings: OnlineSettings) -> Actors:
     )
 
 
-def scorer(reward: RewardModel, normalised: bool) -> Score:
+def scorer(reward: Scorer, normalised: bool) -> Score:
     """Scores by a reward model, normalised to its own training responses if asked."""
 
     def score(pairs: Sequence[Pair]) -> Tensor:

@@ -1,22 +1,20 @@
-"""reward: the model whose scores PPO maximises, trained on the comparisons of the 'reward' split."""
+"""reward: the model whose scores online methods maximise, trained on the comparisons of the 'reward' split."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from tutelage.core.errors import DataError
 from tutelage.core.settings import RewardSettings
 from tutelage.models.ensemble import RewardEnsemble, new_ensemble
 from tutelage.models.perspectives import PerspectiveModel
 from tutelage.models.reward import RewardModel
 from tutelage.models.roles import new_reward_model, open_base, reward_model_from
 from tutelage.pipeline.graph import StageContext
-from tutelage.pipeline.handover import ImportedData, Resolved
-from tutelage.pipeline.stages.common import check_memory, open_sft
+from tutelage.pipeline.stages.common import Comparisons, check_memory, open_sft
 from tutelage.training.ensemble import train_ensemble
+from tutelage.training.epochs import Where
 from tutelage.training.perspectives import train_perspectives
-from tutelage.training.ranked import ranked_examples
 from tutelage.training.reward_model import train_reward_model
 
 
@@ -26,19 +24,12 @@ def run(context: StageContext) -> dict[str, Any]:
 
 def train_judge(context: StageContext, settings: RewardSettings, split: str) -> dict[str, Any]:
     """Train a reward model on one split of the comparisons and measure it on the 'measure' split."""
-    data, resolved = ImportedData.read(context.inputs["data"]), Resolved.read(context.inputs["judge"])
-    if not resolved.of_split(split)[1]:
-        raise DataError(
-            f"no comparison is in the split '{split}', so {context.stage} has nothing to train on: "
-            "give more comparisons, or change data.referee_share and data.measure_share"
-        )
+    comparisons = Comparisons.of(context, split)
     check_memory(context)
     model = untrained(context, settings)
     contract = model.trunk.contract
-    prompts, responses = data.prompts | resolved.prompts, data.responses | resolved.responses
-    train = ranked_examples(prompts, responses, *resolved.of_split(split), contract)
-    held_out = ranked_examples(prompts, responses, *resolved.of_split("measure"), contract)
-    where: dict[str, Any] = {"folder": context.folder, "recorder": context.recorder, "seed": context.seed}
+    train, held_out = (comparisons.examples(name, contract) for name in (split, "measure"))
+    where: Where = {"folder": context.folder, "recorder": context.recorder, "seed": context.seed}
     if isinstance(model, RewardEnsemble):
         measured = train_ensemble(model, train, held_out, settings, **where)
     elif isinstance(model, PerspectiveModel):
