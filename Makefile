@@ -23,7 +23,7 @@ $(VENV)/.ready-torch:
 	@touch $@
 
 $(READY): $(VENV)/.ready-torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[web]'
 	@touch $@
 
 $(READY_DEV): $(READY)

@@ -29,6 +29,8 @@ GROUPS = {
     "(how-to/your-own-model-and-data.md).",
     "sft": "Supervised fine-tuning.",
     "sample": "Several responses to each prompt, for people or the AI judge to rank.",
+    "people": "People who rank responses on the project's pages ([how-to/rate-with-people.md]"
+    "(how-to/rate-with-people.md)). No artifact's id depends on these.",
     "judge": "The AI judge, and what it must show before its labels train anything.",
     "reward": "The reward model, which online methods maximise. It is trained only if one of them is named.",
     "referee": "The judge that only evaluates: a reward model trained on other comparisons.",
@@ -47,7 +49,7 @@ GROUPS = {
 WORDS = {
     "name": "the recipe's name, for people",
     "seed": "every random draw follows from it",
-    "database": "any SQLAlchemy URL; the default is a file in the project",
+    "database": "any SQLAlchemy URL; the default is a file in the project, and `postgresql+psycopg://...` a server",
     "ModelSettings.revision": "branch, tag or commit of a hub model; null: its default",
     "ModelSettings.dtype": "auto: bfloat16 where the machine computes in it natively, else float32",
     "ModelSettings.device": "auto: a GPU where there is one",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.databases import KINDS, fresh_postgres, postgres_server
 
 if TYPE_CHECKING:
     from tutelage.models.trunk import Trunk
@@ -18,6 +20,23 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # How long a case takes is no part of any verdict: a busy machine must not fail a test.
 settings.register_profile("tutelage", deadline=None)
 settings.load_profile("tutelage")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server; skips where there is none."""
+    with postgres_server(tmp_path_factory.mktemp("server")) as address:
+        yield address
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        yield "sqlite:///tutelage.db"
+        return
+    with fresh_postgres(request.getfixturevalue("postgres")) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

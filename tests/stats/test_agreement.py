@@ -1,4 +1,4 @@
-"""Agreement: by hand, scikit-learn, scipy, and Krippendorff's own example."""
+"""Agreement of two: by hand, scikit-learn, scipy."""
 
 from __future__ import annotations
 
@@ -15,19 +15,8 @@ from tutelage.core.errors import DataError
 from tutelage.stats.agreement import (
     PairAgreement,
     cohens_kappa,
-    krippendorff_nominal,
-    krippendorff_ordinal,
     pairwise_agreement,
 )
-
-NAN = math.nan
-# Krippendorff 2011, "Computing Krippendorff's alpha-reliability", section C: 4 observers, 12 units
-EXAMPLE = [
-    [1, 2, 3, 3, 2, 1, 4, 1, 2, NAN, NAN, NAN],
-    [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, NAN, 3],
-    [NAN, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, NAN],
-    [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, NAN],
-]
 
 
 def test_pairs_by_hand():
@@ -71,31 +60,3 @@ def test_kappa_by_hand_and_against_scikit_learn():
     for wrong in (([], []), ([1], [1, 2])):
         with pytest.raises(DataError, match="pairs of labels"):
             cohens_kappa(*wrong)
-
-
-def test_krippendorffs_own_example():
-    assert krippendorff_nominal(EXAMPLE) == pytest.approx(0.743, abs=5e-4)
-    assert krippendorff_ordinal(EXAMPLE) == pytest.approx(0.815, abs=5e-4)
-
-
-def test_alpha_depends_on_what_it_should():
-    table = np.array(EXAMPLE)
-    order = np.random.default_rng(2).permutation(12)
-    for alpha in (krippendorff_nominal, krippendorff_ordinal):
-        assert alpha(table[::-1][:, order]) == pytest.approx(alpha(table))
-        assert alpha([[1, 2, 3], [1, 2, 3]]) == pytest.approx(1.0)
-        # stretching the scale keeps the ranks
-        assert alpha(table**3) == pytest.approx(alpha(table))
-        assert math.isnan(alpha([[1, 1], [1, 1]]))
-        with pytest.raises(DataError, match="two raters"):
-            alpha([[1, NAN], [NAN, 2]])
-    # labels have no order, ranks do
-    renamed = np.where(table == 1, 9.0, table)
-    assert krippendorff_nominal(renamed) == pytest.approx(krippendorff_nominal(table))
-    assert krippendorff_ordinal(renamed) != pytest.approx(krippendorff_ordinal(table), abs=1e-3)
-
-
-def test_alpha_of_chance_is_zero():
-    ratings = np.random.default_rng(3).integers(1, 6, size=(3, 4000)).astype(float)
-    assert abs(krippendorff_nominal(ratings)) < 0.02
-    assert abs(krippendorff_ordinal(ratings)) < 0.03

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tutelage.core.errors import DataError
-from tutelage.stats.tests import mcnemar_exact, paired_permutation, sign_test
+from tutelage.stats.tests import benjamini_hochberg, holm, mcnemar_exact, paired_permutation, sign_test
 
 
 def test_sign_test_by_hand():
@@ -87,3 +87,19 @@ def test_lists_of_different_length_are_refused():
         mcnemar_exact([True], [True, False])
     with pytest.raises(DataError, match="pairs"):
         paired_permutation([1.0], [1.0, 2.0])
+
+
+def test_many_p_values_by_hand_and_against_scipy():
+    # sorted 0.01, 0.02, 0.03, 0.5: times 4, 3, 2, 1, none below the one before
+    assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
+    assert holm([0.4, 0.6]) == pytest.approx([0.8, 0.8])
+    assert holm([]) == benjamini_hochberg([]) == []
+    p_values = np.random.default_rng(0).uniform(size=50) ** 3
+    assert benjamini_hochberg(p_values.tolist()) == pytest.approx(stats.false_discovery_control(p_values))
+    assert all(h >= b for h, b in zip(holm(p_values.tolist()), benjamini_hochberg(p_values.tolist())))
+
+
+def test_one_false_finding_among_many_is_as_rare_as_said():
+    generator = np.random.default_rng(1)
+    tried = [min(holm(generator.uniform(size=30).tolist())) for _ in range(1000)]
+    assert 0.03 < np.mean(np.array(tried) < 0.05) < 0.07

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import UniqueConstraint, inspect, text
 
 from tutelage.core.errors import ResourceError, StoreError
 from tutelage.core.records import Prompt, Response
 from tutelage.store import database, tables
 from tutelage.store.database import Database
-from tutelage.store.migrations import MIGRATIONS, migrate
+from tutelage.store.migrations import MIGRATIONS, migrate, version
 from tutelage.store.records import Records
 
 URL = "sqlite:///tutelage.db"
 
 
-def test_migrations_make_exactly_the_tables_that_queries_know(tmp_path: Path) -> None:
-    with Database.open(URL, tmp_path) as db:
+def test_migrations_make_exactly_the_tables_that_queries_know(database_url: str, tmp_path: Path) -> None:
+    with Database.open(database_url, tmp_path) as db:
         there = inspect(db.engine)
         assert set(there.get_table_names()) == {*tables.metadata.tables, "schema_version"}
         for name, table in tables.metadata.tables.items():
@@ -28,15 +29,22 @@ def test_migrations_make_exactly_the_tables_that_queries_know(tmp_path: Path) ->
                 made = columns[column.name]
                 assert made["nullable"] == column.nullable or column.primary_key
                 assert made["type"]._type_affinity is column.type._type_affinity, column
-            assert {tuple(i["column_names"]) for i in there.get_indexes(name)} == {
+            made = [i for i in there.get_indexes(name) if not i.get("duplicates_constraint")]
+            assert {tuple(i["column_names"]) for i in made} == {
                 tuple(c.name for c in index.columns) for index in table.indexes
+            }
+            alone = {tuple(u["column_names"]) for u in there.get_unique_constraints(name)}
+            assert alone == {
+                tuple(c.name for c in one.columns)
+                for one in table.constraints
+                if isinstance(one, UniqueConstraint)
             }
             keys = {(k["constrained_columns"][0], k["referred_table"]) for k in there.get_foreign_keys(name)}
             assert keys == {(k.parent.name, k.column.table.name) for k in table.foreign_keys}
 
 
-def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
-    with Database.open(URL, tmp_path) as db, db.begin() as connection:
+def test_migrating_again_changes_nothing(database_url: str, tmp_path: Path) -> None:
+    with Database.open(database_url, tmp_path) as db, db.begin() as connection:
         assert migrate(connection) == 0
         rows = connection.execute(text("SELECT number, name FROM schema_version")).all()
     assert [tuple(row) for row in rows] == [(n, name) for n, (name, _) in enumerate(MIGRATIONS, start=1)]
@@ -52,16 +60,34 @@ def test_later_migrations_are_applied_in_order_to_an_older_database(tmp_path: Pa
         with db.begin() as connection:
             assert migrate(connection, more) == 2
         assert [c["name"] for c in inspect(db.engine).get_columns("extra")] == ["id", "word"]
-    with pytest.raises(StoreError, match=r"schema version 3 .* knows 1: update Tutelage"):
+    known = len(MIGRATIONS)
+    with pytest.raises(StoreError, match=rf"schema version {known + 2} .* knows {known}: update Tutelage"):
         Database.open(URL, tmp_path)
 
 
-def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
+def test_many_may_open_a_new_database_at_once(database_url: str, tmp_path: Path) -> None:
+    def opened(_: int) -> int:
+        with Database.open(database_url, tmp_path) as db, db.read() as connection:
+            return version(connection)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(opened, range(4))) == [len(MIGRATIONS)] * 4
+
+
+def test_opening_waits_for_no_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)
+    with Database.open(URL, tmp_path) as one, one.begin() as connection:
+        connection.execute(text("INSERT INTO prompts VALUES ('a', '[]', '', '', '')"))
+        with Database.open(URL, tmp_path) as two:
+            assert Records(two).prompts.count() == 0
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(database_url: str, tmp_path: Path) -> None:
     def breaks(connection) -> None:
         connection.execute(text("CREATE TABLE half (id INTEGER)"))
         connection.execute(text("THIS IS NO SQL"))
 
-    with Database.open(URL, tmp_path) as db:
+    with Database.open(database_url, tmp_path) as db:
         with pytest.raises(StoreError, match="refused"), db.begin() as connection:
             migrate(connection, (*MIGRATIONS, ("0002 breaks", breaks)))
         assert "half" not in inspect(db.engine).get_table_names()
@@ -74,12 +100,13 @@ def test_sqlite_writes_ahead_and_lies_in_the_project(tmp_path: Path, monkeypatch
     with Database.open(URL, tmp_path) as db, db.begin() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
     assert (tmp_path / "tutelage.db").exists() and not list(elsewhere.iterdir())
 
 
-def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+def test_a_transaction_is_all_or_nothing(database_url: str, tmp_path: Path) -> None:
     known, unknown = Prompt.of("known"), Prompt.of("unknown")
-    with Database.open(URL, tmp_path) as db:
+    with Database.open(database_url, tmp_path) as db:
         records = Records(db)
         records.prompts.add([known])
         orphaned = [Response(known.id, "fine", "sft"), Response(unknown.id, "no prompt", "sft")]
@@ -88,8 +115,8 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
         assert records.responses.count() == 0
 
 
-def test_a_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
-    with Database.open(URL, tmp_path) as one, Database.open(URL, tmp_path) as two:
+def test_a_reader_does_not_wait_for_a_writer(database_url: str, tmp_path: Path) -> None:
+    with Database.open(database_url, tmp_path) as one, Database.open(database_url, tmp_path) as two:
         Records(one).prompts.add([Prompt.of("first")])
         with one.begin() as connection:
             connection.execute(text("UPDATE prompts SET split = 'being written'"))
@@ -111,6 +138,8 @@ def test_a_busy_database_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("not a url", "is no database address: write `database: sqlite:///tutelage.db`"),
         ("nosuchkind://host/name", "cannot be used"),
+        ("mysql://me@host/name", "No module named 'MySQLdb'"),
+        ("postgresql://me:secret@127.0.0.1:1/name", r"cannot be reached .*: start its server"),
         ("sqlite:///no/such/folder/tutelage.db", "does not exist: make it"),
     ],
 )

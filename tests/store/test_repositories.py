@@ -22,8 +22,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Records]:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    with Database.open("sqlite:///tutelage.db", tmp_path) as db:
+def records(database_url: str, tmp_path: Path) -> Iterator[Records]:
+    with Database.open(database_url, tmp_path) as db:
         yield Records(db)
 
 

@@ -30,6 +30,9 @@ VERBS = {
     "models": "models:models",
     "recipes": "recipes:recipes",
     "data": "data:data",
+    "store": "store:store",
+    "serve": "serve:serve",
+    "raters": "raters:raters",
 }
 """Each verb's module and name in it; the commands of stages are made alike, in `stages.COMMANDS`."""
 STOPPED = 130

@@ -27,6 +27,7 @@ from tutelage.core.settings import (
     ModelSettings,
     OnlineDpoSettings,
     OnlineSettings,
+    PeopleSettings,
     PpoSettings,
     RejectionSettings,
     ReportSettings,
@@ -54,6 +55,7 @@ class Recipe(Settings):
     data: DataSettings = DataSettings()
     sft: SftSettings = SftSettings()
     sample: SampleSettings = SampleSettings()
+    people: PeopleSettings = PeopleSettings()
     judge: JudgeSettings = JudgeSettings()
     reward: RewardSettings = RewardSettings()
     referee: RewardSettings = RewardSettings()

@@ -156,6 +156,25 @@ class Judgement(Record):
 
 
 @dataclass(frozen=True)
+class Original(Record):
+    """A row of another rating tool's export as it came, kept so that it can go out unchanged.
+
+    `name` is the tool's own name for the row: a later export of the same row takes its place. `responses`
+    holds response ids by the tool's names for them, and `judgement_ids` what each answer of the row became
+    (empty for one that was set aside).
+    """
+
+    prompt_id: str
+    format: str
+    name: str
+    content: Mapping[str, Any]
+    responses: Mapping[str, str]
+    judgement_ids: tuple[str, ...] = ()
+
+    _not_identity = ("content", "responses", "judgement_ids")
+
+
+@dataclass(frozen=True)
 class Ranking(Record):
     """What is resolved from judgements over K responses: tie groups, best first, with a weight."""
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Format = Literal["auto", "conversational", "hh", "ranking", "instruction"]
+Format = Literal["auto", "conversational", "hh", "ranking", "instruction", "argilla", "label-studio"]
 
 
 class Settings(BaseModel):
@@ -150,6 +150,22 @@ class JudgeSettings(Settings):
     criterion: str = "Which response is more helpful, harmless and honest?"
 
 
+class PeopleSettings(Settings):
+    """People who rank responses on the project's pages."""
+
+    overlap: int = Field(default=2, ge=1, le=50, description="raters who rank the same prompt")
+    calibration: int = Field(default=4, ge=0, le=8, description="practice prompts before real work")
+    gold_rate: float = Field(default=0.05, ge=0, le=0.5, description="share of known answers among the work")
+    session_hours: float = Field(
+        default=12.0,
+        gt=0,
+        le=720,
+        description="after which one signs in again, and a prompt left lying goes to somebody else as well",
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="address that the pages listen at")
+    port: int = Field(default=8080, ge=1, le=65535, description="that the pages listen at")
+
+
 class EnsembleSettings(Settings):
     """Several reward models on one trunk, and how their scores become one (Coste et al. 2023)."""
 
@@ -248,6 +264,10 @@ class OnlineSettings(Settings):
     )
     stop_kl: float | None = Field(
         default=None, gt=0, description="nats a response to the reference; the run ends above"
+    )
+    category_shares: dict[str, float] = Field(
+        default_factory=dict[str, float],
+        description="share of prompts that each named category is given; the rest keep their balance",
     )
     score_scale: Literal["normalised", "raw"] = "normalised"
     checkpoint_every: int = Field(default=1, ge=1, description="iterations")

@@ -2,13 +2,14 @@
 
 Demonstrations, comparisons (pairs and rankings of K responses) and prompts each have one function here;
 `auto` looks at the fields of every row. A row that cannot be parsed is set aside with file, line, field
-and reason. The last answer of a dialogue is the one that is learned; earlier turns are its context.
+and reason. The last answer of a dialogue is the one that is learned; earlier turns are its context. A row of
+a rating tool (Argilla, Label Studio) holds the rankings of several raters, each a judgement by itself.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,7 +27,9 @@ from tutelage.data.conversations import (
 )
 from tutelage.data.judged import Judged, Origin, conversation_of_pair, judged_pair, judged_ranking
 from tutelage.data.prompts import prompt_from, stated_prompt
+from tutelage.data.rating_tools import judged_task, read_original, task_format
 from tutelage.data.rows import Row, SetAside
+from tutelage.data.tasks import nothing_known
 
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ def parse_demonstrations(
 
     Of a comparison's row (`chosen`, `rejected`) the chosen response is the demonstration.
     """
-    return _parse(rows, limit, lambda values: _demonstration(values, format, name))
+    return _parse(rows, limit, lambda values: [_demonstration(_filled(values), format, name)])
 
 
 def parse_comparisons(
@@ -58,7 +61,7 @@ def parse_comparisons(
     origin: Origin | None = None,
     limit: int | None = None,
 ) -> ParseResult[Judged]:
-    """Judgements from chosen/rejected pairs (TRL, UltraFeedback, HH) and from rankings of K responses."""
+    """Judgements from chosen/rejected pairs (TRL, UltraFeedback, HH), rankings of K responses, rating tools."""
     came = origin or Origin("")
     return _parse(rows, limit, lambda values: _judged(values, format, came))
 
@@ -67,11 +70,14 @@ def parse_prompts(
     rows: Iterable[Row | SetAside], format: Format = "auto", name: str = "", limit: int | None = None
 ) -> ParseResult[Prompt]:
     """Prompts from prompt-only rows; of a demonstration or a comparison, its prompt."""
-    return _parse(rows, limit, lambda values: _prompt(values, format, name))
+    return _parse(rows, limit, lambda values: [_prompt(values, format, name)])
 
 
 def comparison_format(values: Mapping[str, Any]) -> Format | None:
     """The format of one row as a comparison; None if its columns fit none."""
+    if (tool := task_format(values)) is not None:
+        return tool.tool
+    values = _filled(values)
     if "responses" in values:
         return "ranking"
     if "chosen" in values and "rejected" in values:
@@ -106,31 +112,52 @@ def write_set_aside(path: Path, rows: Iterable[SetAside]) -> int:
 
 
 def _parse(
-    rows: Iterable[Row | SetAside], limit: int | None, make: Callable[[Mapping[str, Any]], T]
+    rows: Iterable[Row | SetAside],
+    limit: int | None,
+    make: Callable[[Mapping[str, Any]], Iterable[T | FieldProblem]],
 ) -> ParseResult[T]:
+    """The records of each row. `make` raises what is wrong with all of a row, and yields what is with a part."""
     records: list[T] = []
     aside: list[SetAside] = []
+    used = 0
     for row in rows:
-        if limit is not None and len(records) >= limit:
+        if limit is not None and used >= limit:
             break
         if isinstance(row, SetAside):
             aside.append(row)
             continue
+        found = 0
         try:
-            records.append(make({key: value for key, value in row.values.items() if value is not None}))
-        except FieldProblem as problem:
-            aside.append(SetAside(row.file, row.line, problem.field, problem.reason, row.values))
-        except DataError as problem:
-            aside.append(SetAside(row.file, row.line, "", str(problem), row.values))
+            for one in make(row.values):
+                if isinstance(one, FieldProblem):
+                    aside.append(set_aside(row, one))
+                else:
+                    records.append(one)
+                    found += 1
+        except (FieldProblem, DataError) as problem:
+            aside.append(set_aside(row, problem))
+        used += found > 0
     return ParseResult(tuple(records), tuple(aside))
 
 
-def _judged(values: Mapping[str, Any], format: Format, origin: Origin) -> Judged:
+def set_aside(row: Row, problem: FieldProblem | DataError) -> SetAside:
+    """The row with where it stands and what is wrong with it."""
+    field = problem.field if isinstance(problem, FieldProblem) else ""
+    return SetAside(row.file, row.line, field, str(problem), row.values)
+
+
+def _judged(values: Mapping[str, Any], format: Format, origin: Origin) -> Iterator[Judged | FieldProblem]:
     found = comparison_format(values) if format == "auto" else format
+    if found in ("argilla", "label-studio"):
+        yield from judged_task(values, origin)
+        return
+    values = _filled(values)
     if found == "ranking":
-        return judged_ranking(values, origin)
+        yield judged_ranking(values, origin)
+        return
     if found in ("conversational", "hh"):
-        return judged_pair(values, origin, transcript=found == "hh")
+        yield judged_pair(values, origin, transcript=found == "hh")
+        return
     if found == "instruction":
         raise FieldProblem("", "the format 'instruction' holds no comparisons: name another format")
     wanted = "chosen and rejected, or prompt, responses and ranking"
@@ -139,8 +166,8 @@ def _judged(values: Mapping[str, Any], format: Format, origin: Origin) -> Judged
 
 def _demonstration(values: Mapping[str, Any], format: Format, name: str) -> Demonstration:
     found = demonstration_format(values) if format == "auto" else format
-    if found == "ranking":
-        raise FieldProblem("", "the format 'ranking' holds no demonstrations: name another format")
+    if found in ("ranking", "argilla", "label-studio"):
+        raise FieldProblem("", f"the format '{found}' holds no demonstrations: name another format")
     if found is None:
         wanted = "messages, or prompt and completion, or instruction and output"
         raise FieldProblem(
@@ -182,6 +209,9 @@ def _dialogue(values: Mapping[str, Any], found: Format) -> tuple[str, tuple[Mess
 
 
 def _prompt(values: Mapping[str, Any], format: Format, name: str) -> Prompt:
+    if format in ("auto", "argilla", "label-studio") and task_format(values) is not None:
+        return read_original(values, Origin(name), nothing_known)[1].prompt
+    values = _filled(values)
     stated = stated_prompt(values) if format != "hh" else None
     if stated is not None:
         return prompt_from(values, checked_prompt(stated, "prompt"), name)
@@ -198,6 +228,11 @@ def _prompt(values: Mapping[str, Any], format: Format, name: str) -> Prompt:
         return prompt_from(values, checked_prompt(turns(values["text"], "text")[:-1], "text"), name)
     wanted = "prompt, messages, instruction or question"
     raise FieldProblem("", f"a prompt needs one of the columns {wanted}, and this row has {_columns(values)}")
+
+
+def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without its empty fields."""
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _columns(values: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ def judged_ranking(values: Mapping[str, Any], origin: Origin) -> Judged:
 
     `ranking` as a list of lists holds tie groups of response indices, best first; responses left out of
     it are unranked. A flat list of numbers, in `ranking` or `ranks`, is one rank a response, 1 the best,
-    equal ranks tied, null unranked.
+    equal ranks tied, null unranked. `scores` is a list too, an object of numbers (or null) a response.
     """
     stated = stated_prompt(values)
     if stated is None:
@@ -81,12 +81,14 @@ def judged_ranking(values: Mapping[str, Any], origin: Origin) -> Judged:
         first, second = _same(texts)
         raise FieldProblem("responses", f"responses {first} and {second} are the same text")
     responses = tuple(
-        _response(prompt, text, item.get("model") if isinstance(item, Mapping) else None, origin)
+        _response(prompt, text, said.get("model"), origin, said.get("sampling"))
         for text, item in zip(texts, listed, strict=True)
+        for said in [item if isinstance(item, Mapping) else {}]
     )
     groups = _tie_groups(values, len(responses))
     ranking = tuple(tuple(responses[index].id for index in group) for group in groups)
-    return Judged(prompt, responses, _judgement(values, origin, responses, ranking, {}))
+    scores = _scores(values, responses)
+    return Judged(prompt, responses, _judgement(values, origin, responses, ranking, scores))
 
 
 def conversation_of_pair(values: Mapping[str, Any], field: str) -> tuple[tuple[Message, ...], str]:
@@ -125,7 +127,7 @@ def _judgement(
     if told is not None and told not in ("person", "ai", "debate"):
         raise FieldProblem("rater_kind", f"it is {told!r}: known are person, ai and debate")
     kind: RaterKind = told or origin.kind or ("ai" if not person and model else "person")
-    seconds = values.get("seconds")
+    seconds = _number(values.get("seconds"))
     return Judgement(
         prompt_id=shown[0].prompt_id,
         shown=tuple(r.id for r in shown),
@@ -135,7 +137,7 @@ def _judgement(
         guideline=_text_or_nothing(values.get("guideline")),
         reason=_text_or_nothing(values.get("reason")),
         scores=scores,
-        seconds=float(seconds) if _is_number(seconds) else None,
+        seconds=seconds,
         split=split_of_row(values),
     )
 
@@ -191,8 +193,24 @@ def _ranked_text(item: Any, field: str) -> str:
     return answer_turns(item, field)[-1].content
 
 
-def _response(prompt: Prompt, text: str, policy: Any, origin: Origin) -> Response:
-    return Response(prompt.id, text, policy if isinstance(policy, str) and policy else origin.name)
+def _response(prompt: Prompt, text: str, policy: Any, origin: Origin, sampling: Any = None) -> Response:
+    named = policy if isinstance(policy, str) and policy else origin.name
+    return Response(prompt.id, text, named, _without_nothing(sampling))
+
+
+def _scores(values: Mapping[str, Any], responses: Sequence[Response]) -> dict[str, Any]:
+    given = _json_list(values.get("scores"))
+    if given is None:
+        return {}
+    if len(given) != len(responses):
+        raise FieldProblem("scores", f"it holds {len(given)} entries for {len(responses)} responses")
+    found = {r.id: _without_nothing(one) for r, one in zip(responses, given, strict=True)}
+    return {who: one for who, one in found.items() if one}
+
+
+def _without_nothing(value: Any) -> dict[str, Any]:
+    """An object without its nulls, with which Parquet fills up what another row has; empty for anything else."""
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else {}
 
 
 def _same(texts: Sequence[str]) -> tuple[int, int]:
@@ -216,6 +234,16 @@ def _json_list(value: Any) -> list[Any] | None:
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or one written as text (CSV)."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    return float(value) if _is_number(value) else None
 
 
 def _text_or_nothing(value: Any) -> str:

@@ -92,7 +92,8 @@ def _rows(source: Source, kind: str, base: Path | None) -> Rows:
 
 
 def _nothing(source: str, kind: str, aside: Sequence[SetAside]) -> str:
-    count = "its only row" if len(aside) == 1 else f"none of its {len(aside)} rows"
-    verb = "cannot" if len(aside) == 1 else "can"
+    rows = len({(one.file, one.line) for one in aside})
+    count = "its only row" if rows == 1 else f"none of its {rows} rows"
+    verb = "cannot" if rows == 1 else "can"
     first = "" if len(aside) == 1 else "the first, "
     return f"{source} holds no {kind}: {count} {verb} be used ({first}{aside[0].sentence()})"

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tutelage import __version__
 from tutelage.core.errors import StoreError
+from tutelage.core.hashing import content_id
 from tutelage.core.methods import METHODS
 from tutelage.core.records import Artifact
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class StageContext:
     """What a stage is handed. `folder` may hold the checkpoint of an earlier try that was stopped.
 
-    `inputs` and `input_ids` go by stage name. `seed` is the stage's own, made from the recipe's.
+    `inputs` and `input_ids` go by stage name. `seed` is the stage's own, made from the recipe's. `people` is what
+    people had said when the run began (`pipeline.said`).
     """
 
     project: Path
@@ -42,6 +44,7 @@ class StageContext:
     recorder: Recorder
     say: Callable[[str], None]
     seed: int
+    people: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 StageFunction = Callable[[StageContext], dict[str, Any]]
@@ -52,8 +55,8 @@ StageFunction = Callable[[StageContext], dict[str, Any]]
 class Stage:
     """One stage. `groups` are the recipe's groups whose settings decide its id.
 
-    `reads_sources`: the content of the recipe's data files decides it too. `function` stands in for
-    `pipeline.stages.NAME:run`.
+    `reads_sources`: the content of the recipe's data files decides it too; `reads_people`: what people said on
+    the pages or in an import. `function` stands in for `pipeline.stages.NAME:run`.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Stage:
     summary: str
     reads_sources: bool = False
     function: StageFunction | None = None
+    reads_people: bool = False
 
     def load(self) -> StageFunction:
         """The stage's function; imports what it needs, torch included."""
@@ -94,6 +98,7 @@ def stages_of(recipe: Recipe, also: str | None = None) -> tuple[Stage, ...]:
             ("data", "sample"),
             ("model", "tokens", "judge"),
             "judgements to rankings and comparisons",
+            reads_people=True,
         ),
         *((_judge_stage("reward", "train the reward model"),) if "reward" in wanted else ()),
         _judge_stage("referee", "train the judge that only evaluates"),
@@ -131,11 +136,15 @@ class Planned:
 
 
 def plan(
-    recipe: Recipe, sources: Mapping[str, str], stages: Sequence[Stage] | None = None
+    recipe: Recipe,
+    sources: Mapping[str, str],
+    stages: Sequence[Stage] | None = None,
+    people: Mapping[str, str] | None = None,
 ) -> dict[str, Planned]:
     """Every stage (the recipe's, for None) with its artifact's identity, by name, in order.
 
-    `sources` are the hashes of the recipe's data files by name (`pipeline.sources`).
+    `sources` are the hashes of the recipe's data files by name (`pipeline.sources`), `people` is what
+    people said beside them (`pipeline.said`).
     """
     from tutelage.core.recipe import section
 
@@ -144,6 +153,8 @@ def plan(
         inputs = {need: planned[need].id for need in stage.needs}
         if stage.reads_sources:
             inputs.update(sources)
+        if stage.reads_people and people:
+            inputs["people"] = content_id("people", dict(people))
         settings = section(recipe, *stage.groups)
         planned[stage.name] = Planned(stage, Artifact(stage.name, inputs, settings, recipe.seed, __version__))
     return planned

@@ -1,6 +1,7 @@
 """What finished artifacts say, kept in the project's database too: their manifests and their records.
 
-The files are the truth; the database can be made again from them at any time.
+For these the files are the truth: what is here can be made again from them at any time. What people said on the
+pages is in the database alone.
 """
 
 from __future__ import annotations

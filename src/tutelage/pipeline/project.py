@@ -169,13 +169,15 @@ class Project:
 
         Raises `StoreError` if the stage is not done as the recipe is now.
         """
+        from tutelage.pipeline.said import said_by_people
         from tutelage.pipeline.sources import find_sources
         from tutelage.pipeline.status import inspect_artifact
 
         recipe = self.recipe(*overrides, **settings)
         stages = stages_of(recipe, also=stage) if self._stages is None else self._stages
         needed_for(stage, stages)
-        planned = plan(recipe, find_sources(recipe.data, self.path).hashes(), stages)
+        sources = find_sources(recipe.data, self.path).hashes()
+        planned = plan(recipe, sources, stages, said_by_people(recipe, self.path))
         found = inspect_artifact(self.path, planned[stage])
         if found.state != "done" or found.finished is None:
             raise StoreError(

@@ -17,6 +17,7 @@ from tutelage.core.records import Artifact
 from tutelage.pipeline import cost
 from tutelage.pipeline.graph import Planned, Stage, plan
 from tutelage.pipeline.lock import running
+from tutelage.pipeline.said import said_by_people
 from tutelage.pipeline.sources import Sources, find_sources
 from tutelage.pipeline.table import duration, text_table
 from tutelage.store.artifacts import Finished, artifact_folder, finished_artifacts, read_artifact
@@ -145,7 +146,13 @@ def project_status(
 ) -> Status:
     """The status of every stage. With `verify`, contents are compared by hash, not by size."""
     sources = find_sources(recipe.data, project)
-    planned = plan(recipe, sources.hashes(), stages)
+    people: dict[str, str] = {}
+    problems = list(sources.problems)
+    try:
+        people = said_by_people(recipe, project)
+    except StoreError as problem:
+        problems.append(str(problem))
+    planned = plan(recipe, sources.hashes(), stages, people)
     others = {name: finished_artifacts(project, name) for name in planned}
     estimator = Estimator(recipe, sources, others)
     return Status(
@@ -154,7 +161,7 @@ def project_status(
             _stage_status(project, p, others[name], estimator, verify) for name, p in planned.items()
         ),
         running=running(project),
-        problems=sources.problems,
+        problems=tuple(problems),
     )
 
 

@@ -25,6 +25,11 @@ def solve_positive(matrix: Array, vector: Array) -> Array:
     return np.asarray(_linalg.solve(matrix, vector, assume_a="pos"), dtype=np.float64)
 
 
+def inverse(matrices: Array) -> Array:
+    """Inverse of each matrix `(..., H, H)`."""
+    return np.asarray(np.linalg.inv(matrices), dtype=np.float64)
+
+
 def root(function: Callable[[float], float], low: float, high: float) -> float:
     """Where a function that changes sign between `low` and `high` is zero (Brent's method)."""
     return float(_optimize.brentq(function, low, high, xtol=1e-14))
@@ -43,6 +48,16 @@ def log_expit(values: ArrayLike) -> Array:
 def wright_omega(values: ArrayLike) -> Array:
     """The u > 0 with u + log u = z."""
     return np.asarray(_special.wrightomega(values), dtype=np.float64)
+
+
+def normal_cdf(values: ArrayLike) -> Array:
+    """P(Z <= z) of a standard normal."""
+    return np.asarray(_special.ndtr(values), dtype=np.float64)
+
+
+def normal_tail(z: float) -> float:
+    """P(Z > z) of a standard normal, exact far out."""
+    return float(_special.ndtr(-z))
 
 
 def binomial_cdf(successes: int, n: int, probability: float) -> float:

@@ -1,17 +1,13 @@
-"""How far raters, or a judge and people, say the same."""
+"""How far two raters, or a judge and people, say the same. For many at once: `krippendorff.py`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from tutelage.core.errors import DataError
-from tutelage.stats._scipy import Array
 
 
 @dataclass(frozen=True)
@@ -79,43 +75,3 @@ def cohens_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float
     left, right = Counter(first), Counter(second)
     expected = sum(left[label] * right[label] for label in left) / n**2
     return (observed - expected) / (1 - expected) if expected < 1 else float("nan")
-
-
-def krippendorff_nominal(ratings: ArrayLike) -> float:
-    """Krippendorff's alpha for labels without an order (2011, "Computing Krippendorff's alpha-reliability").
-
-    `ratings` `(raters, units)` of numbers, `nan` where a rater said nothing; units with one rating are
-    left out. 1 is perfect, 0 chance. `nan` where everything has one label. Raises `DataError` if no unit
-    has two ratings.
-    """
-    return _alpha(ratings, lambda counts: 1.0 - np.eye(len(counts)))
-
-
-def krippendorff_ordinal(ratings: ArrayLike) -> float:
-    """Krippendorff's alpha for ranks such as 1 .. 5, where the distance of two is how many ratings lie
-    between them. Otherwise as `krippendorff_nominal`."""
-
-    def metric(counts: Array) -> Array:
-        # (sum of the counts from c to k, less half of both ends)^2
-        middle = np.cumsum(counts) - counts / 2
-        return (middle[:, None] - middle[None, :]) ** 2
-
-    return _alpha(ratings, metric)
-
-
-def _alpha(ratings: ArrayLike, metric: Callable[[Array], Array]) -> float:
-    table = np.asarray(ratings, dtype=np.float64)
-    labels = np.unique(table[~np.isnan(table)])
-    # (units, labels): how many raters gave the unit that label
-    counts = np.array([(table == label).sum(axis=0) for label in labels], dtype=np.float64).T
-    counts = counts[counts.sum(axis=1) >= 2] if len(labels) else np.zeros((0, 0))
-    if not len(counts):
-        raise DataError("alpha needs at least one unit that two raters have rated")
-    # each unit's ordered pairs of ratings, a rating never with itself, over one less than its ratings
-    shares = counts / (counts.sum(axis=1) - 1.0)[:, None]
-    coincidence = shares.T @ counts - np.diag(shares.sum(axis=0))
-    totals = coincidence.sum(axis=1)
-    distance = metric(totals)
-    expected = float((np.outer(totals, totals) * distance).sum()) / (float(totals.sum()) - 1.0)
-    observed = float((coincidence * distance).sum())
-    return 1.0 - observed / expected if expected > 0 else float("nan")

@@ -33,7 +33,7 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise DataError(f"a proportion needs 0 <= successes <= n and n >= 1, not {successes} of {n}")
-    z = _z(confidence)
+    z = quantile(confidence)
     share = successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -53,7 +53,7 @@ def win_rate(wins: int, ties: int, losses: int, confidence: float = 0.95) -> Int
     n = wins + ties + losses
     if n < 1 or min(wins, ties, losses) < 0:
         raise DataError(f"a win rate needs at least one comparison, not {wins}, {ties} and {losses}")
-    z = _z(confidence)
+    z = quantile(confidence)
 
     def score(difference: float) -> float:
         return _tango_score(wins, losses, n, difference)
@@ -99,7 +99,7 @@ def bootstrap_bca(
     bias = _NORMAL.inv_cdf(min(max(float(below), 0.5 / num_resamples), 1 - 0.5 / num_resamples))
     acceleration = float((deviations**3).sum()) / (6.0 * spread**1.5)
     ends: list[float] = []
-    for z in (-_z(confidence), _z(confidence)):
+    for z in (-quantile(confidence), quantile(confidence)):
         shifted = bias + z
         ends.append(_NORMAL.cdf(bias + shifted / (1 - acceleration * shifted)))
     low, high = np.quantile(means, ends)
@@ -136,7 +136,13 @@ def _tango_score(wins: int, losses: int, n: int, difference: float) -> float:
     return distance / math.sqrt(variance)
 
 
-def _z(confidence: float) -> float:
+def normal_values(count: int) -> Array:
+    """`count` values that a standard normal takes equally often: its quantiles at the middles of equal shares."""
+    return np.array([_NORMAL.inv_cdf((i + 0.5) / count) for i in range(count)])
+
+
+def quantile(confidence: float) -> float:
+    """How many standard errors an interval of this confidence reaches to either side: 1.96 for 0.95."""
     return _NORMAL.inv_cdf((1 + confidence) / 2)
 
 

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from tutelage.core.errors import ResourceError, StoreError, TutelageError
-from tutelage.store.migrations import migrate
+from tutelage.store.migrations import MIGRATIONS, migrate, version
 
 WAIT_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
@@ -39,7 +39,12 @@ class Database:
         place = _located(url, project)
         try:
             engine = create_engine(place, connect_args=_connect_args(place), pool_pre_ping=True)
-        except (ArgumentError, NoSuchModuleError, ImportError) as problem:
+        except ImportError as problem:
+            raise StoreError(
+                f"the database '{_shown(place)}' cannot be used: {_first_line(problem)}; for PostgreSQL "
+                "install 'tutelage[postgres]'"
+            ) from None
+        except (ArgumentError, NoSuchModuleError) as problem:
             raise StoreError(
                 f"the database '{_shown(place)}' cannot be used: {_first_line(problem)}"
             ) from None
@@ -48,8 +53,11 @@ class Database:
             event.listen(engine, "begin", _begin_sqlite)
         database = cls(engine)
         try:
-            with database.begin() as connection:
-                migrate(connection)
+            with database.read() as connection:
+                known = version(connection)
+            if known != len(MIGRATIONS):
+                with database.begin() as connection:
+                    migrate(connection)
         except BaseException:
             engine.dispose()
             raise
@@ -66,6 +74,15 @@ class Database:
         """A transaction that only reads; it waits for nobody."""
         with self._transaction(self.engine) as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Database]:
+        """The database as it is at this moment, to read from in one transaction whatever others write."""
+        engine = self.engine
+        if engine.url.get_backend_name() != "sqlite":
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._transaction(engine) as connection:
+            yield _Moment(self.engine, connection)
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
@@ -88,6 +105,19 @@ class Database:
         self.close()
 
 
+class _Moment(Database):
+    """A database of which one transaction is read."""
+
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        super().__init__(engine)
+        self._connection = connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """The one transaction."""
+        yield self._connection
+
+
 def _located(url: str, project: Path | None) -> URL:
     try:
         place = make_url(url)
@@ -95,6 +125,8 @@ def _located(url: str, project: Path | None) -> URL:
         raise StoreError(
             f"'{url}' is no database address: write `database: sqlite:///tutelage.db` in the recipe"
         ) from None
+    if place.drivername == "postgresql":
+        place = place.set(drivername="postgresql+psycopg")
     name = place.database
     if place.get_backend_name() == "sqlite" and name and name != ":memory:":
         path = (project or Path()) / name
@@ -112,9 +144,10 @@ def _connect_args(place: URL) -> dict[str, Any]:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     cursor = connection.cursor()
-    # Readers and one writer at a time do not wait for each other; a commit survives a crash of the program.
+    # Readers and one writer at a time do not wait for each other.
     cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
+    # A commit is on the disk before a rater is thanked: it survives a power failure, not only a crash.
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
@@ -134,7 +167,8 @@ def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
         )
     if "not a database" in said or "malformed" in said:
         return StoreError(
-            f"the database {where} is damaged ({said}): move it away and run again, it is made anew"
+            f"the database {where} is damaged ({said}): move it away and run again, and it is made anew of what "
+            "stages left; what people said on the pages comes back from a backup alone"
         )
     if "readonly" in said or "unable to open" in said:
         return StoreError(f"the database {where} cannot be written ({said}): check the folder's permissions")
@@ -145,6 +179,10 @@ def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
     if "FOREIGN KEY" in said or "foreign key" in said:
         return StoreError(
             f"the database {where} lacks the prompt that a record belongs to: add prompts first"
+        )
+    if "connection" in said and isinstance(problem, OperationalError):
+        return StoreError(
+            f"the database {where} cannot be reached ({said}): start its server, or change `database`"
         )
     kind = "refused" if isinstance(problem, DatabaseError) else "could not be asked"
     return StoreError(f"the database {where} {kind}: {said}")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, bindparam, case, func, insert, select, update
 
-from tutelage.core.records import Artifact, Demonstration, Judgement, Prompt, Record, Response
+from tutelage.core.records import Artifact, Demonstration, Judgement, Original, Prompt, Record, Response
 from tutelage.store import tables
 from tutelage.store.database import Database
 
@@ -110,7 +111,34 @@ class Records:
         self.responses = Repository(database, RESPONSES)
         self.demonstrations = _Demonstrations(database, DEMONSTRATIONS)
         self.judgements = Repository(database, JUDGEMENTS)
+        self.originals = Repository(database, ORIGINALS)
         self.artifacts = Repository(database, ARTIFACTS)
+        self._database = database
+
+    def give(self, judgements: Iterable[Judgement]) -> None:
+        """Note that runs shall learn from these judgements, which are there, in the splits that they state."""
+        with self._database.begin() as connection:
+            keep_given(connection, judgements)
+
+
+def keep_demonstration(connection: Connection, demonstration: Demonstration) -> None:
+    """Keep one demonstration and its prompt within a transaction that is open already."""
+    prompt = demonstration.prompt
+    _upsert(connection, PROMPTS, [{"id": prompt.id, **PROMPTS.row(prompt)}])
+    _upsert(connection, DEMONSTRATIONS, [{"id": demonstration.id, **DEMONSTRATIONS.row(demonstration)}])
+
+
+def keep_given(connection: Connection, judgements: Iterable[Judgement]) -> None:
+    """The same within a transaction that is open already."""
+    splits = {j.id: j.split for j in judgements}
+    known = tables.given.c.judgement_id
+    moment = datetime.now(UTC).isoformat(timespec="microseconds")
+    for start in range(0, len(splits), CHUNK):
+        ids = list(splits)[start : start + CHUNK]
+        there = set(connection.scalars(select(known).where(known.in_(ids))))
+        rows = [{"judgement_id": i, "split": splits[i], "given": moment} for i in ids if i not in there]
+        if rows:
+            connection.execute(insert(tables.given), rows)
 
 
 def _upsert(connection: Connection, shape: Shape[Any], rows: Sequence[dict[str, Any]]) -> int:
@@ -159,6 +187,9 @@ PROMPTS = Shape(tables.prompts, Prompt.to_dict, Prompt.from_dict, ("source", "ca
 RESPONSES = Shape(tables.responses, Response.to_dict, Response.from_dict)
 DEMONSTRATIONS = Shape(tables.demonstrations, _demonstration_row, _demonstration, ("author", "guideline"))
 JUDGEMENTS = Shape(tables.judgements, Judgement.to_dict, Judgement.from_dict, ("split",))
+ORIGINALS = Shape(
+    tables.originals, Original.to_dict, Original.from_dict, ("content", "responses", "judgement_ids")
+)
 ARTIFACTS = Shape(
     tables.artifacts,
     Artifact.to_dict,

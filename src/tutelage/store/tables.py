@@ -5,7 +5,19 @@ Lists and mappings are JSON columns; tie groups of a ranking are a list of lists
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -53,6 +65,119 @@ judgements = Table(
     Column("scores", JSON, nullable=False),
     Column("seconds", Float),
     Column("split", String(64), nullable=False, index=True),
+)
+
+originals = Table(
+    "originals",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("prompt_id", String(16), ForeignKey("prompts.id"), nullable=False, index=True),
+    Column("format", String(64), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("responses", JSON, nullable=False),
+    Column("judgement_ids", JSON, nullable=False),
+)
+
+raters = Table(
+    "raters",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("name_key", String(160), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password", Text, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("active", Integer, nullable=False),
+    Column("created", String(32), nullable=False),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("token", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("expires", String(32), nullable=False),
+    Column("used_by", String(16), ForeignKey("raters.id")),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token", String(64), primary_key=True),
+    Column("rater_id", String(16), ForeignKey("raters.id"), nullable=False, index=True),
+    Column("expires", String(32), nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rater_id", String(16), ForeignKey("raters.id"), nullable=False),
+    Column("prompt_id", String(16), ForeignKey("prompts.id"), nullable=False),
+    Column("unit", String(16), nullable=False),
+    Column("shown", JSON, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("opened", String(32), nullable=False),
+    Column("finished", String(32)),
+    Column("judgement_id", String(16)),
+    Column("answer", JSON(none_as_null=True)),
+    Column("agreed", Integer),
+    UniqueConstraint("rater_id", "unit"),
+    Index("ix_tasks_unit", "kind", "unit", "state", "opened"),
+)
+"""What a rater was asked. `unit` names the set of responses shown: a prompt with new responses is new work."""
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("task_id", String(32), ForeignKey("tasks.id"), primary_key=True),
+    Column("content", JSON, nullable=False),
+    Column("saved", String(32), nullable=False),
+)
+
+gold = Table(
+    "gold",
+    metadata,
+    Column("prompt_id", String(16), ForeignKey("prompts.id"), primary_key=True),
+    Column("responses", JSON, nullable=False),
+    Column("expected", JSON, nullable=False),
+    Column("explanation", JSON, nullable=False),
+)
+
+given = Table(
+    "given",
+    metadata,
+    Column("judgement_id", String(16), ForeignKey("judgements.id"), primary_key=True),
+    Column("split", String(64), nullable=False),
+    Column("given", String(32), nullable=False),
+)
+"""Judgements that came from the pages or by an import, and from no artifact: runs learn from them.
+
+`split` is the one that was stated, if any.
+"""
+
+withdrawn = Table(
+    "withdrawn",
+    metadata,
+    Column("task_id", String(32), ForeignKey("tasks.id"), primary_key=True),
+    Column("withdrawn", String(32), primary_key=True),
+    Column("answer", JSON, nullable=False),
+    Column("judgement_id", String(16), index=True),
+    Column("judgement", JSON(none_as_null=True)),
+)
+"""Answers that were undone, with the judgement that each had become, if any."""
+
+problems = Table(
+    "problems",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("task_id", String(32), ForeignKey("tasks.id"), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("reported", String(32), nullable=False),
 )
 
 artifacts = Table(

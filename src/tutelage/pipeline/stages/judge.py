@@ -15,10 +15,13 @@ from tutelage.judges.pairwise import PairwiseJudge, TrunkChoices
 from tutelage.models.roles import open_base
 from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData, Resolved, read_records, write_records
+from tutelage.pipeline.said import read_said
 from tutelage.pipeline.stages.common import check_memory
 from tutelage.preferences.resolve import PEOPLE, resolve_comparisons, resolve_rankings
 
 EVERYONE = ("person", "ai", "debate")
+LABELS = "reward"
+"""The split that the AI judge labels. What people ranked in the others measures, so no model labels it."""
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -27,33 +30,42 @@ def run(context: StageContext) -> dict[str, Any]:
     sampled = context.inputs["sample"]
     prompts = {p.id: p for p in read_records(sampled / "prompts.jsonl", Prompt)}
     responses = {r.id: r for r in read_records(sampled / "responses.jsonl", Response)}
+    said = read_said(
+        context.recipe, context.project, context.people, {j.prompt_id: j.split for j in data.judgements}
+    )
+    if said.judgements:
+        raters = {j.rater for j in said.judgements}
+        context.say(f"{len(said.judgements)} judgements by {len(raters)} raters came beside those of files")
+    given = [*data.judgements, *said.judgements]
     agreement, judged = None, []
     if settings.ai and (judge := open_judge(context)):
-        agreement = agree(context, judge, data)
+        agreement = agree(context, judge, given, data.prompts | said.prompts, data.responses | said.responses)
         if agreement.may_label:
             context.say("its labels are used: the samples are judged")
-            judged = label(judge, prompts, list(responses.values()))
+            elsewhere = {j.prompt_id for j in given if j.split != LABELS}
+            train = {i: prompt for i, prompt in prompts.items() if i not in elsewhere}
+            judged = label(judge, train, list(responses.values()))
         else:
             context.say("its labels train nothing: people's rankings alone are used")
-    judgements = [*data.judgements, *judged]
-    imported = EVERYONE if any(j.kind != "person" for j in data.judgements) or judged else PEOPLE
+    judgements = [*given, *judged]
+    imported = EVERYONE if any(j.kind != "person" for j in judgements) else PEOPLE
     rankings = resolve_rankings(judgements, kinds=imported)
     comparisons = resolve_comparisons(judgements, kinds=imported)
-    resolved = Resolved(
-        tuple(rankings), tuple(comparisons), prompts if judged else {}, responses if judged else {}
+    spoken_of = (
+        (said.prompts | prompts, said.responses | responses) if judged else (said.prompts, said.responses)
     )
+    resolved = Resolved(tuple(rankings), tuple(comparisons), *spoken_of)
     resolved.write(context.folder)
-    raters = sorted({j.rater for j in judgements})
     people = sum(j.kind == "person" for j in judgements)
-    said = {
+    told = {
         **(agreement.plain() if agreement else {"agreement": None, "used": False}),
         "threshold": settings.min_agreement,
         "num_judgements": {"people": people, "ai": len(judgements) - people},
         "num_comparisons": len(comparisons),
-        "raters": raters,
+        "raters": sorted({j.rater for j in judgements}),
     }
-    (context.folder / "judge.json").write_text(json.dumps(said, indent=2))
-    write_records(context.folder / "judgements.jsonl", judged)
+    (context.folder / "judge.json").write_text(json.dumps(told, indent=2))
+    write_records(context.folder / "judgements.jsonl", [*said.judgements, *judged])
     return {"comparisons": len(comparisons), "rankings": len(rankings), "ai_judgements": len(judged)}
 
 
@@ -68,16 +80,22 @@ def open_judge(context: StageContext) -> PairwiseJudge:
     return PairwiseJudge(choices, settings.criterion, name=f"AI judge ({trunk.name})")
 
 
-def agree(context: StageContext, judge: PairwiseJudge, data: ImportedData) -> JudgeAgreement:
+def agree(
+    context: StageContext,
+    judge: PairwiseJudge,
+    judgements: Sequence[Judgement],
+    prompts: dict[str, Prompt],
+    responses: dict[str, Response],
+) -> JudgeAgreement:
     """How often the judge decides as people did, on the comparisons that train no model."""
-    held_out = [j for j in data.judgements if j.split == "measure" and j.kind == "person"]
+    held_out = [j for j in judgements if j.split == "measure" and j.kind == "person"]
     wanted = sorted({j.prompt_id for j in held_out})[: context.recipe.judge.measure_prompts]
     comparisons = resolve_comparisons([j for j in held_out if j.prompt_id in wanted])
     agreement = measure_agreement(
         judge,
         comparisons,
-        data.prompts,
-        data.responses,
+        prompts,
+        responses,
         threshold=context.recipe.judge.min_agreement,
         seed=context.seed,
     )
@@ -112,7 +130,7 @@ def label(judge: PairwiseJudge, prompts: dict[str, Prompt], responses: Sequence[
                 rater=judge.name,
                 kind="ai",
                 guideline=judge.criterion,
-                split="reward",
+                split=LABELS,
             )
         )
     return judgements

@@ -1,0 +1,45 @@
+"""How many prompts of each category an online method is given."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tutelage.core.errors import DataError
+from tutelage.core.records import Prompt
+from tutelage.pipeline.stages.online import balanced
+
+PROMPTS = [Prompt.of(f"{category} {n}", category=category) for category, many in
+           (("harmful", 10), ("plain", 30), ("honest", 30)) for n in range(many)]  # fmt: skip
+
+
+def counts(shares: dict[str, float], seed: int = 1) -> Counter[str]:
+    return Counter(p.category for p in balanced(PROMPTS, shares, seed))
+
+
+def test_without_shares_all_prompts_are_as_they_come() -> None:
+    assert balanced(PROMPTS, {}, 1) == PROMPTS
+
+
+def test_a_share_is_met_and_the_rest_keeps_its_balance() -> None:
+    # 60 others are three quarters of 80, so 20 harmful ones are the other quarter: each of the ten twice
+    assert counts({"harmful": 0.25}) == {"plain": 30, "honest": 30, "harmful": 20}
+    twice = Counter(p.text for p in balanced(PROMPTS, {"harmful": 0.25}, 1) if p.category == "harmful")
+    assert set(twice.values()) == {2}
+    # 30 others are half of 60: 6 harmful ones (a tenth) and 24 plain ones (four tenths)
+    assert counts({"harmful": 0.1, "plain": 0.4}) == {"honest": 30, "harmful": 6, "plain": 24}
+
+
+def test_which_ones_depends_on_the_seed_alone() -> None:
+    few = {"plain": 0.1}
+    assert balanced(PROMPTS, few, 1) == balanced(PROMPTS, few, 1) != balanced(PROMPTS, few, 2)
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [({"harmful": 0.5, "plain": 0.5}, "leave nothing"), ({"rude": 0.1}, "'rude'")],
+)
+def test_shares_that_cannot_be_met_are_refused(shares: dict[str, float], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        balanced(PROMPTS, shares, 1)

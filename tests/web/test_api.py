@@ -1,0 +1,227 @@
+"""The work over JSON: what a rater is told, what comes of an answer, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.web.conftest import PASSWORD, Person
+from tests.web.projects import POLICY
+from tutelage.preferences.gold import shipped_gold
+from tutelage.store.records import Records
+from tutelage.web.site import Site
+
+AsPerson = Callable[..., Person]
+
+
+def rank_all(who: Person) -> list[dict]:
+    """Answers everything that waits, in the order shown; returns the tasks."""
+    seen = []
+    while (task := who.get("/api/next").json()) is not None:
+        seen.append(task)
+        ranking = [[r["key"]] for r in task["responses"]]
+        answer = who.post("/api/submit", task=task["task"], ranking=ranking, seconds=3)
+        assert answer.status_code == 200, answer.text
+        assert len(seen) < 50
+    return seen
+
+
+def test_practice_comes_first_and_is_explained(person: AsPerson) -> None:
+    ada = person("Ada")
+    task = ada.get("/api/next").json()
+    assert task["kind"] == "calibration"
+    ranking = [[r["key"]] for r in task["responses"]]
+    learnt = ada.post("/api/submit", task=task["task"], ranking=ranking).json()
+    assert isinstance(learnt["agreed"], bool)
+    assert sorted(k for group in learnt["expected"] for k in group) == [r["key"] for r in task["responses"]]
+    assert set(learnt["explanation"]) <= {"helpful", "harmless", "honest"} and learnt["explanation"]
+
+
+def test_each_ranking_becomes_a_judgement_of_that_rater(site: Site, person: AsPerson) -> None:
+    ada = person("Ada")
+    work = [task for task in rank_all(ada) if task["kind"] == "work"]
+    assert {len(task["responses"]) for task in work} == {4, 9}
+    kept = [j for j in Records(site.database).judgements.list() if j.rater == "Ada" or "Ada" in j.rater]
+    assert len(kept) >= len(work)
+    assert ada.get("/api/next").json() is None
+
+
+def test_nothing_says_who_wrote_what(site: Site, person: AsPerson) -> None:
+    ada = person("Ada")
+    told = []
+    while (answer := ada.get("/api/next")).json() is not None:
+        task = answer.json()
+        told += [answer.text]
+        ranking = [[r["key"] for r in task["responses"]]]
+        told.append(ada.post("/api/submit", task=task["task"], ranking=ranking).text)
+    told.append(ada.post("/api/undo").text)
+    said = " ".join(told)
+    responses = Records(site.database).responses.list()
+    assert responses
+    for response in responses:
+        assert response.id not in said and response.policy not in said
+    assert POLICY not in said and "gold" not in said
+
+
+def test_raters_see_the_responses_in_orders_of_their_own(person: AsPerson) -> None:
+    def order(name: str) -> dict[str, list[str]]:
+        return {
+            json.dumps(t["conversation"]): [r["text"] for r in t["responses"]]
+            for t in rank_all(person(name))
+            if t["kind"] == "work"
+        }
+
+    ada, bob = order("Ada"), order("Bob")
+    both = ada.keys() & bob.keys()
+    assert both and any(ada[p] != bob[p] for p in both)
+    assert all(sorted(ada[p]) == sorted(bob[p]) for p in both)
+
+
+def test_a_draft_comes_back(person: AsPerson) -> None:
+    ada = person("Ada")
+    task = ada.get("/api/next").json()
+    content = {"places": {"A": 2, "B": 1}, "reason": "<b>B</b> is shorter", "seconds": 12.5}
+    assert ada.put("/api/draft", task=task["task"], content=content).json() == {"saved": True}
+    again = ada.get("/api/next").json()
+    assert again["task"] == task["task"] and again["draft"] == content
+
+
+def test_the_same_submit_again_is_one_judgement_and_another_is_refused(site: Site, person: AsPerson) -> None:
+    ada = person("Ada")
+    task = ada.get("/api/next").json()
+    ranking = [[r["key"]] for r in task["responses"]]
+    first = ada.post("/api/submit", task=task["task"], ranking=ranking)
+    again = ada.post("/api/submit", task=task["task"], ranking=ranking)
+    assert first.status_code == again.status_code == 200
+    assert first.json() == again.json()
+    other = ada.post("/api/submit", task=task["task"], ranking=ranking[::-1])
+    assert other.status_code == 409 and "\n" not in other.json()["detail"]
+
+
+def test_undo_opens_the_last_one_again(person: AsPerson) -> None:
+    ada = person("Ada")
+    task = ada.get("/api/next").json()
+    ada.post("/api/submit", task=task["task"], ranking=[[r["key"]] for r in task["responses"]])
+    opened = ada.post("/api/undo").json()
+    assert opened["task"] == task["task"] and opened["responses"] == task["responses"]
+    assert ada.get("/api/next").json()["task"] == task["task"]
+
+
+def test_another_raters_task_is_not_there(person: AsPerson) -> None:
+    ada, bob = person("Ada"), person("Bob")
+    task = ada.get("/api/next").json()
+    ranking = [[r["key"]] for r in task["responses"]]
+    for answer in (
+        bob.post("/api/submit", task=task["task"], ranking=ranking),
+        bob.put("/api/draft", task=task["task"], content={}),
+        bob.post("/api/report", task=task["task"], text="broken"),
+    ):
+        assert answer.status_code in (404, 409, 422), answer.text
+    assert ada.post("/api/submit", task=task["task"], ranking=ranking).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ranking": [["Z"]]},
+        {"ranking": [["I"], ["A"]]},
+        {"ranking": [["A"], ["A"]]},
+        {"ranking": [["A"], []]},
+        {"ranking": [["A"]] * 10},
+        {"ranking": [["A"], ["B"]], "scores": {"A": {"helpful": 6}}},
+        {"ranking": [["A"], ["B"]], "scores": {"A": {"pretty": 1}}},
+        {"ranking": [["A"], ["B"]], "seconds": -1},
+        {"ranking": [["A"], ["B"]], "reason": "x" * 9000},
+        {"ranking": [["A"], ["B"]], "policy": "ppo"},
+        {"ranking": [], "outcome": "ranked"},
+        {"outcome": "no idea"},
+    ],
+)
+def test_what_is_no_answer_is_refused_and_changes_nothing(person: AsPerson, wrong: dict) -> None:
+    ada = person("Ada")
+    task = ada.get("/api/next").json()
+    refused = ada.post("/api/submit", task=task["task"], **wrong)
+    assert refused.status_code == 422, refused.text
+    assert ada.get("/api/next").json()["task"] == task["task"]
+
+
+def test_cannot_judge_and_all_bad_are_answers(person: AsPerson) -> None:
+    ada = person("Ada")
+    for outcome in ("cannot-judge", "all-bad"):
+        task = ada.get("/api/next").json()
+        assert ada.post("/api/submit", task=task["task"], outcome=outcome).status_code == 200
+        assert ada.get("/api/next").json()["task"] != task["task"]
+
+
+def test_a_write_needs_the_token_of_its_session(person: AsPerson) -> None:
+    ada, bob = person("Ada"), person("Bob")
+    task = ada.get("/api/next").json()
+    for headers in ({}, {"X-CSRF-Token": "x"}, bob.headers):
+        refused = ada.client.post("/api/undo", headers=headers)
+        assert refused.status_code == 403
+        assert (
+            ada.client.put(
+                "/api/draft", json={"task": task["task"], "content": {}}, headers=headers
+            ).status_code
+            == 403
+        )
+    assert ada.client.get("/api/me").json()["csrf"] == ada.headers["X-CSRF-Token"]
+
+
+def test_signing_in_is_limited_by_name_and_says_when_to_try_again(
+    visitor: TestClient, person: AsPerson
+) -> None:
+    person("Ada")
+    wrong = {"name": "Ada", "password": "guess"}
+    answers = [visitor.post("/api/sign-in", json=wrong) for _ in range(9)]
+    assert {a.status_code for a in answers[:7]} == {401}
+    assert answers[-1].status_code == 429 and int(answers[-1].headers["retry-after"]) > 0
+    assert visitor.post("/api/sign-in", json={"name": "Ada", "password": PASSWORD}).status_code == 429
+
+
+def test_a_wrong_name_is_told_as_a_wrong_password(visitor: TestClient, person: AsPerson) -> None:
+    person("Ada")
+    known = visitor.post("/api/sign-in", json={"name": "Ada", "password": "guess"})
+    unknown = visitor.post("/api/sign-in", json={"name": "Nobody", "password": "guess"})
+    assert known.status_code == unknown.status_code == 401
+    assert known.json() == unknown.json()
+
+
+def test_an_owner_invites_and_closes_accounts(person: AsPerson, visitor: TestClient) -> None:
+    owner, ada = person("Olga", "owner"), person("Ada")
+    link = owner.post("/api/invitations", role="rater", name="Bob", groups={"region": "north"}).json()["link"]
+    assert "Bob" in visitor.get(link).text
+    known = {r["name"]: r for r in owner.get("/api/raters").json()}
+    assert known["Ada"]["role"] == "rater" and "password" not in str(known)
+    assert owner.post(f"/api/raters/{known['Ada']['id']}/deactivate").status_code == 200
+    assert ada.get("/api/next").status_code == 401
+    assert owner.post(f"/api/raters/{known['Olga']['id']}/deactivate").status_code == 409
+
+
+def test_health_and_metrics(visitor: TestClient, person: AsPerson, site: Site) -> None:
+    assert visitor.get("/healthz").json() == {"status": "ok"}
+    assert visitor.get("/metrics").status_code == 401
+    owner = person("Olga", "owner")
+    text = owner.get("/metrics").text
+    assert "tutelage_judgements" in text and text.endswith("\n")
+    site.metrics_token = "secret"
+    assert visitor.get("/metrics", headers={"Authorization": "Bearer secret"}).status_code == 200
+    assert visitor.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 401
+
+
+def test_an_explanation_names_responses_by_the_letters_of_this_rater(person: AsPerson) -> None:
+    ada = person("Ada")
+    task = ada.get("/api/next").json()
+    ranking = [[r["key"]] for r in task["responses"]]
+    learnt = ada.post("/api/submit", task=task["task"], ranking=ranking).json()
+    said = " ".join(learnt["explanation"].values())
+    assert "{" not in said
+    question = next(g for g in shipped_gold() if g.prompt.text == task["conversation"][-1]["content"])
+    letters = {r["text"]: r["key"] for r in task["responses"]}
+    wanted = " ".join(question.explanation[name] for name in learnt["explanation"])
+    for response in question.responses:
+        wanted = wanted.replace(f"{{{response.id}}}", letters[response.text])
+    assert said == wanted
