@@ -93,7 +93,6 @@ def test_reliabilities_and_biases_are_shares_of_pairs(world: World, model: Rater
     assert min(b.p_value for b in early[:8]) > 0.01 and min(b.p_value for b in longer[:8]) > 0.01
 
 
-@pytest.mark.xfail(strict=True, reason="the model of raters is not finished")
 def test_reliability_of_who_guesses_half_the_time() -> None:
     def half(score, longer, shown_at, generator):  # type: ignore[no-untyped-def]
         honest = generator.random() < 0.5
