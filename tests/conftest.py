@@ -23,9 +23,9 @@ settings.load_profile("tutelage")
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server; skips where there is none."""
-    with postgres_server(tmp_path_factory.mktemp("server")) as address:
+    with postgres_server() as address:
         yield address
 
 

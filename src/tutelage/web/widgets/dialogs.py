@@ -67,8 +67,9 @@ def keys_explained() -> html.dialog:
 def problem_form(report: Callable[[str], Awaitable[bool]]) -> html.dialog:
     """Say what is wrong with a prompt; `report` keeps it and says whether it could."""
     with dialog("Report a problem") as shown:
-        html.label("What is wrong with this prompt or a response?", **{"for": "problem"})
-        html.textarea("", id="problem", rows=4, maxlength=LONGEST_TEXT)
+        asks = html.label("What is wrong with this prompt or a response?")
+        area = html.textarea("", rows=4, maxlength=LONGEST_TEXT)
+        asks.props["for"] = area.html_id
         send = html.button("Send", type="button").classes("button first").style("margin-top:16px")
         noted = Words("p", role="status").classes("hint")
 
@@ -76,6 +77,8 @@ def problem_form(report: Callable[[str], Awaitable[bool]]) -> html.dialog:
             text = str(event.args or "").strip()[:LONGEST_TEXT]
             if text and await report(text):
                 noted.text = _NOTED
+                shown.client.run_javascript(f"getHtmlElement({area.id}).value = ''")
 
-        send.on("click", sent, js_handler='() => emit(document.getElementById("problem").value)')
+        area.on("input", lambda: noted.set_text(""), throttle=1.0)
+        send.on("click", sent, js_handler=f"() => emit(getHtmlElement({area.id}).value)")
     return shown
