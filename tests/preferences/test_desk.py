@@ -23,8 +23,8 @@ from tutelage.preferences.gold import SPLIT, agreement_with, agrees, shipped_gol
 from tutelage.preferences.queue import read_queue
 from tutelage.store import tables
 from tutelage.store.database import Database
-from tutelage.store.people import given_to_runs, judgements_of, stamp
-from tutelage.store.records import Records
+from tutelage.store.people import given_to_runs, judgements_of
+from tutelage.store.records import Records, stamp
 
 ROOT = Path(__file__).parents[2]
 POLICY = Artifact("sft", {}, {}, 1, "0", finished="2026-01-01")

@@ -22,7 +22,7 @@ from tutelage.data import rating_tools, writers
 from tutelage.data.tables import LeftOut, Written, table_kind, write_table
 from tutelage.pipeline.run import explaining
 from tutelage.preferences import gold
-from tutelage.preferences.resolve import resolve_comparisons
+from tutelage.preferences.resolve import EVERYONE, resolve_comparisons
 from tutelage.store import dump
 from tutelage.store.backup import copy_sqlite, sqlite_file
 from tutelage.store.database import Database
@@ -31,7 +31,6 @@ from tutelage.store.records import Records
 if TYPE_CHECKING:
     from tutelage.pipeline.project import Project
 
-EVERYONE = ("person", "ai", "debate")
 Rows = Iterator[dict[str, Any] | LeftOut]
 
 

@@ -22,7 +22,8 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from tutelage.core.errors import DataError, StoreError
 from tutelage.store import tables
 from tutelage.store.database import Database
-from tutelage.store.people import leave_tasks, require_text, stamp
+from tutelage.store.people import leave_tasks, require_text
+from tutelage.store.records import stamp
 
 Role = Literal["owner", "rater", "viewer"]
 ROLES: tuple[Role, ...] = ("owner", "rater", "viewer")

@@ -21,6 +21,7 @@ from tutelage.core.settings import PeopleSettings
 from tutelage.preferences.accounts import Rater
 from tutelage.preferences.pool import Pool, Unit
 from tutelage.store import people
+from tutelage.store.records import stamp
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Dealer:
 
     @property
     def _since(self) -> str:
-        return people.stamp(-timedelta(hours=self._settings.session_hours))
+        return stamp(-timedelta(hours=self._settings.session_hours))
 
 
 def _add(

@@ -21,7 +21,7 @@ from tutelage.preferences.accounts import Rater
 from tutelage.preferences.dealing import Dealer, Progress
 from tutelage.store import people
 from tutelage.store.database import Database
-from tutelage.store.records import keep_demonstration
+from tutelage.store.records import keep_demonstrations
 
 Kind = Literal["calibration", "work", "gold"]
 Outcome = Literal["ranked", "cannot-judge", "all-bad"]
@@ -129,7 +129,7 @@ class Desk:
             _check(answer, row.shown)
             judgement = self._judgement(row, rater, answer)
             if answer.better:
-                keep_demonstration(connection, self._demonstration(connection, row, rater, answer.better))
+                keep_demonstrations(connection, [self._demonstration(connection, row, rater, answer.better)])
             first = row.kind == "calibration" and row.agreed is not None
             agreed = bool(row.agreed) if first else submitted.agreed
             people.finish_task(connection, task_id, given, judgement, agreed, row.kind == "work")

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select
 
 from tutelage.core.records import Prompt, Response
 from tutelage.store import tables
+from tutelage.store.records import PROMPTS, RESPONSES, keep_new
 
 SOURCE = "gold"
 SPLIT = "gold"
@@ -53,9 +54,8 @@ def keep_gold(connection: Connection, questions: Sequence[Gold]) -> None:
     for one in questions:
         if one.prompt.id in there:
             continue
-        _keep(connection, tables.prompts, one.prompt.id, one.prompt.to_dict())
-        for response in one.responses:
-            _keep(connection, tables.responses, response.id, response.to_dict())
+        keep_new(connection, PROMPTS, [one.prompt])
+        keep_new(connection, RESPONSES, one.responses)
         row = {"prompt_id": one.prompt.id, "responses": [r.id for r in one.responses]}
         row |= {"expected": [list(g) for g in one.expected], "explanation": dict(one.explanation)}
         connection.execute(insert(tables.gold).values(row))
@@ -94,9 +94,3 @@ def _gold(row: Mapping[str, object]) -> Gold:
         name: _NUMBER.sub(lambda n: f"{{{responses[int(n[1])].id}}}", said) for name, said in reasons.items()
     }
     return Gold(prompt, responses, expected, explanation)
-
-
-def _keep(connection: Connection, table: object, record_id: str, row: Mapping[str, object]) -> None:
-    there = connection.execute(select(table.c.id).where(table.c.id == record_id)).first()  # type: ignore[attr-defined]
-    if there is None:
-        connection.execute(insert(table).values(id=record_id, **row))  # type: ignore[arg-type]

@@ -64,6 +64,9 @@ def read_queue(database: Database, settings: PeopleSettings) -> Queue:
                 t.rater_id, t.unit, t.kind, t.state, t.finished, t.agreed, tables.judgements.c.seconds
             ).select_from(joined)
         ).all()
+    mine: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        mine.setdefault(row.rater_id, []).append(row)
     work = [row for row in rows if row.kind == "work" and row.state == "done"]
     by_unit = Counter(row.unit for row in work)
     ready = sum(by_unit[unit] >= settings.overlap for unit in units)
@@ -77,7 +80,7 @@ def read_queue(database: Database, settings: PeopleSettings) -> Queue:
         open_tasks=sum(row.state == "open" for row in rows),
         median_seconds=_median(work),
         days=_days(work),
-        raters=tuple(_row(rater, [row for row in rows if row.rater_id == rater.id]) for rater in people),
+        raters=tuple(_row(rater, mine.get(rater.id, ())) for rater in people),
     )
 
 

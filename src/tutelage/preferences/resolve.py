@@ -22,6 +22,7 @@ from tutelage.core.errors import DataError
 from tutelage.core.records import Comparison, Judgement, Ranking, RaterKind
 
 PEOPLE: tuple[RaterKind, ...] = ("person",)
+EVERYONE: tuple[RaterKind, ...] = ("person", "ai", "debate")
 _Weigh = Callable[[str], float]
 
 

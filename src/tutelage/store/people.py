@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
@@ -17,14 +16,9 @@ from tutelage.core.errors import DataError
 from tutelage.core.hashing import content_id
 from tutelage.core.records import Demonstration, Judgement, Prompt, Response
 from tutelage.store import tables
-from tutelage.store.records import CHUNK, keep_given
+from tutelage.store.records import CHUNK, JUDGEMENTS, keep_given, keep_new, stamp
 
 _t, _j, _w = tables.tasks.c, tables.judgements.c, tables.withdrawn.c
-
-
-def stamp(later: timedelta = timedelta()) -> str:
-    """A moment in UTC, of a fixed width, so that texts compare as moments do."""
-    return (datetime.now(UTC) + later).isoformat(timespec="microseconds")
 
 
 def require_text(*texts: str) -> None:
@@ -121,10 +115,7 @@ def finish_task(
     `trains`: whether runs learn from the judgement.
     """
     if judgement is not None:
-        there = connection.execute(select(_j.id).where(_j.id == judgement.id)).first()
-        if there is None:
-            row = {"id": judgement.id, **judgement.to_dict()}
-            connection.execute(insert(tables.judgements).values(row))
+        keep_new(connection, JUDGEMENTS, [judgement])
         if trains:
             keep_given(connection, [judgement])
     done = {"state": "done", "finished": stamp(), "answer": dict(answer), "agreed": agreed}

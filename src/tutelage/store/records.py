@@ -7,8 +7,8 @@ what is not part of its identity (a split, a source), and only where the new wor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Select, Table, bindparam, case, func, insert, select, update
@@ -43,9 +43,9 @@ class Repository(Generic[R]):
 
     def add(self, records: Iterable[R]) -> int:
         """Keep records, all or none; returns how many were new."""
-        rows = {record.id: {"id": record.id, **self._shape.row(record)} for record in records}
+        rows = _rows(self._shape, records)
         with self._database.begin() as connection:
-            return _upsert(connection, self._shape, list(rows.values()))
+            return _upsert(connection, self._shape, rows)
 
     def get(self, record_id: str) -> R | None:
         """The record with this id, or None."""
@@ -96,11 +96,8 @@ class _Demonstrations(Repository[Demonstration]):
     def add(self, records: Iterable[Demonstration]) -> int:
         """Keep demonstrations and the prompts they answer; returns how many were new."""
         kept = list(records)
-        prompts = {d.prompt.id: {"id": d.prompt.id, **PROMPTS.row(d.prompt)} for d in kept}
-        rows = {d.id: {"id": d.id, **self._shape.row(d)} for d in kept}
         with self._database.begin() as connection:
-            _upsert(connection, PROMPTS, list(prompts.values()))
-            return _upsert(connection, self._shape, list(rows.values()))
+            return keep_demonstrations(connection, kept)
 
 
 class Records:
@@ -121,24 +118,37 @@ class Records:
             keep_given(connection, judgements)
 
 
-def keep_demonstration(connection: Connection, demonstration: Demonstration) -> None:
-    """Keep one demonstration and its prompt within a transaction that is open already."""
-    prompt = demonstration.prompt
-    _upsert(connection, PROMPTS, [{"id": prompt.id, **PROMPTS.row(prompt)}])
-    _upsert(connection, DEMONSTRATIONS, [{"id": demonstration.id, **DEMONSTRATIONS.row(demonstration)}])
+def stamp(later: timedelta = timedelta()) -> str:
+    """A moment in UTC, of a fixed width, so that texts compare as moments do."""
+    return (datetime.now(UTC) + later).isoformat(timespec="microseconds")
+
+
+def keep_demonstrations(connection: Connection, demonstrations: Sequence[Demonstration]) -> int:
+    """Keep demonstrations and their prompts within a transaction that is open already; how many were new."""
+    _upsert(connection, PROMPTS, _rows(PROMPTS, [d.prompt for d in demonstrations]))
+    return _upsert(connection, DEMONSTRATIONS, _rows(DEMONSTRATIONS, demonstrations))
+
+
+def keep_new(connection: Connection, shape: Shape[R], records: Iterable[R]) -> int:
+    """Keep records that are not there, within a transaction that is open already; others stay as they are."""
+    return _upsert(connection, replace(shape, freshened=()), _rows(shape, records))
 
 
 def keep_given(connection: Connection, judgements: Iterable[Judgement]) -> None:
     """The same within a transaction that is open already."""
     splits = {j.id: j.split for j in judgements}
     known = tables.given.c.judgement_id
-    moment = datetime.now(UTC).isoformat(timespec="microseconds")
+    moment = stamp()
     for start in range(0, len(splits), CHUNK):
         ids = list(splits)[start : start + CHUNK]
         there = set(connection.scalars(select(known).where(known.in_(ids))))
         rows = [{"judgement_id": i, "split": splits[i], "given": moment} for i in ids if i not in there]
         if rows:
             connection.execute(insert(tables.given), rows)
+
+
+def _rows(shape: Shape[R], records: Iterable[R]) -> Sequence[dict[str, Any]]:
+    return list({record.id: {"id": record.id, **shape.row(record)} for record in records}.values())
 
 
 def _upsert(connection: Connection, shape: Shape[Any], rows: Sequence[dict[str, Any]]) -> int:

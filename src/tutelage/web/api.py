@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tutelage.core.errors import TutelageError
 from tutelage.preferences.accounts import Rater
-from tutelage.preferences.desk import Task
 from tutelage.web import blind
 from tutelage.web.doors import COOKIE, set_session
 from tutelage.web.limits import SIGN_IN_AS_NAME, SIGN_IN_FROM_ADDRESS, SUBMIT, WRITE
@@ -98,6 +97,12 @@ def hold_back(request: Request, what: str, who: str, rule: Any) -> None:
         )
 
 
+def hold_back_address(request: Request) -> None:
+    """The same for whoever tries to get in from one address."""
+    address = request.client.host if request.client else ""
+    hold_back(request, "sign-in from", address, SIGN_IN_FROM_ADDRESS)
+
+
 SiteOf = Annotated[Site, Depends(site)]
 Asking = Annotated[Rater, Depends(rater)]
 Writing = Annotated[Rater, Depends(write)]
@@ -106,8 +111,7 @@ router = APIRouter(prefix="/api")
 
 def signed_in(request: Request, name: str, password: str) -> str:
     """A new session's token. Raises `HTTPException` if it was tried too often, `TutelageError` if it is wrong."""
-    address = request.client.host if request.client else ""
-    hold_back(request, "sign-in from", address, SIGN_IN_FROM_ADDRESS)
+    hold_back_address(request)
     hold_back(request, "sign-in as", name.strip().casefold(), SIGN_IN_AS_NAME)
     return request.state.site.accounts.login(name, password)
 
@@ -156,7 +160,7 @@ def draft(at: SiteOf, who: Writing, given: Draft) -> dict[str, bool]:
 @router.post("/submit")
 def submit(at: SiteOf, who: Writing, given: Submission) -> dict[str, Any]:
     """Hand an answer in. The same one again is the same answer; another one for the same task is refused."""
-    task = own_task(at, who, given.task)
+    task = at.desk.task(given.task, who)
     submitted = at.desk.submit(task.id, who, blind.answer(task, given))
     return blind.result(task, submitted)
 
@@ -195,8 +199,3 @@ def deactivate(at: SiteOf, who: Writing, rater_id: Annotated[str, Field(max_leng
         raise HTTPException(409, "this is your own account: let another owner close it")
     at.accounts.deactivate(rater_id)
     return {"active": False}
-
-
-def own_task(at: Site, who: Rater, task_id: str) -> Task:
-    """The task with this id, if it is this rater's. Raises `TutelageError`."""
-    return at.desk.task(task_id, who)

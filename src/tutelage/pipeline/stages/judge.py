@@ -17,9 +17,8 @@ from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData, Resolved, read_records, write_records
 from tutelage.pipeline.said import read_said
 from tutelage.pipeline.stages.common import check_memory
-from tutelage.preferences.resolve import PEOPLE, resolve_comparisons, resolve_rankings
+from tutelage.preferences.resolve import EVERYONE, PEOPLE, resolve_comparisons, resolve_rankings
 
-EVERYONE = ("person", "ai", "debate")
 LABELS = "reward"
 """The split that the AI judge labels. What people ranked in the others measures, so no model labels it."""
 

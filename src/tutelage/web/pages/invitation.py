@@ -9,9 +9,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from tutelage.core.errors import TutelageError
 from tutelage.preferences.accounts import SHORTEST_PASSWORD
-from tutelage.web.api import hold_back
+from tutelage.web.api import hold_back_address
 from tutelage.web.doors import set_session
-from tutelage.web.limits import SIGN_IN_FROM_ADDRESS
 from tutelage.web.render import message, page
 
 router = APIRouter()
@@ -33,9 +32,7 @@ def accept(
     """Make the account and begin its first session."""
     accounts = request.state.site.accounts
     try:
-        hold_back(
-            request, "sign-in from", request.client.host if request.client else "", SIGN_IN_FROM_ADDRESS
-        )
+        hold_back_address(request)
         rater = accounts.accept(token, name, password)
         session = accounts.login(rater.name, password)
     except HTTPException as refused:
