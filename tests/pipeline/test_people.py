@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.fakes import make_project, quick
+from tests.pipeline.test_whole_road import TINY
 from tutelage.core.errors import StoreError
 from tutelage.core.records import Judgement, Prompt, Response
 from tutelage.core.settings import DataSettings
@@ -181,6 +182,25 @@ def test_what_is_imported_counts_too_in_the_split_that_it_states(project: Projec
     with open_store(project, "importing") as database:
         import_into(database, "more.jsonl", project.path)
     assert run(project).ran == ()
+
+
+@pytest.mark.slow  # 20 s: the real stages up to the reward model, twice, on the tiny model
+def test_from_a_rater_to_the_weights(tiny_folder: Path, tmp_path: Path) -> None:
+    project = Project.init(tmp_path / "project")
+    settings = (*TINY, f"model.base={tiny_folder}", "judge.ai=false", "sample.num_prompts=12")
+    first = project.run(*settings, to="reward", reporter=Silent())
+    with open_people(project) as people:
+        said = rank_all(people, join(people, "Ada"))
+    second = project.run(*settings, to="reward", reporter=Silent())
+    assert second.ran == ("judge", "reward")
+    learnt = {j for r in resolved(second).rankings if r.split == "reward" for j in r.judgement_ids} & set(
+        said
+    )
+    assert len(said) == 12 and learnt
+    folders = [outcome.artifacts["reward"].folder / "model" for outcome in (first, second)]
+    weights = [[p.read_bytes() for p in sorted(folder.rglob("*.safetensors"))] for folder in folders]
+    assert weights[0] and weights[0] != weights[1]
+    assert "Ada" in [node.name for node in project.lineage(second.artifacts["reward"].id).walk()]
 
 
 def test_looking_makes_nothing_and_tells_what_it_cannot_read(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.web.conftest import PASSWORD
 from tests.web.projects import POLICY, make_test_project
 from tutelage.core.records import Judgement, Response
 from tutelage.pipeline.people import open_people
 from tutelage.pipeline.project import Project
+from tutelage.store import tables
 from tutelage.store.database import Database
 from tutelage.store.records import Records
 
@@ -497,3 +499,16 @@ def accessible(page: Page, name: str) -> None:
         f"{v['id']}: {v['nodes'][0]['target']}" for v in found if v["impact"] in ("serious", "critical")
     ]
     assert not serious, f"{name}: {serious}"
+
+
+def test_a_problem_with_a_prompt_is_noted(server: Server, visit: Callable[..., Page]) -> None:
+    page = visit()
+    start(page, server, "Pia")
+    page.get_by_role("button", name="Report a problem").click()
+    field = page.get_by_label("What is wrong with this prompt or a response?")
+    field.fill("<i>The prompt is cut off.</i>")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_text("Thank you: it is noted.").wait_for()
+    assert field.input_value() == ""
+    with Database.open("sqlite:///tutelage.db", server.folder) as database, database.read() as connection:
+        assert list(connection.scalars(select(tables.problems.c.text))) == ["<i>The prompt is cut off.</i>"]
