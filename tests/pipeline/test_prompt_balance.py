@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from tutelage.core.errors import DataError
+from tutelage.core.errors import DataError, RecipeError
+from tutelage.core.recipe import parse_recipe
 from tutelage.core.records import Prompt
 from tutelage.pipeline.stages.online import balanced
 
@@ -43,3 +44,9 @@ def test_which_ones_depends_on_the_seed_alone() -> None:
 def test_shares_that_cannot_be_met_are_refused(shares: dict[str, float], said: str) -> None:
     with pytest.raises(DataError, match=said):
         balanced(PROMPTS, shares, 1)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_that_is_none_is_refused_before_anything_loads(share: float) -> None:
+    with pytest.raises(RecipeError, match="category_shares.harmful"):
+        parse_recipe({"name": "x", "ppo": {"category_shares": {"harmful": share}}}, "recipe")

@@ -5,7 +5,7 @@ All are frozen, and a field that is not declared is an error. `core.recipe` puts
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -265,7 +265,7 @@ class OnlineSettings(Settings):
     stop_kl: float | None = Field(
         default=None, gt=0, description="nats a response to the reference; the run ends above"
     )
-    category_shares: dict[str, float] = Field(
+    category_shares: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
         default_factory=dict[str, float],
         description="share of prompts that each named category is given; the rest keep their balance",
     )
