@@ -9,7 +9,7 @@ import pytest
 from tutelage.core.errors import DataError, RecipeError
 from tutelage.core.recipe import parse_recipe
 from tutelage.core.records import Prompt
-from tutelage.pipeline.stages.online import balanced
+from tutelage.pipeline.stages.asked import balanced, require_shares, split_prompts
 
 PROMPTS = [Prompt.of(f"{category} {n}", category=category) for category, many in
            (("harmful", 10), ("plain", 30), ("honest", 30)) for n in range(many)]  # fmt: skip
@@ -39,7 +39,7 @@ def test_which_ones_depends_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize(
     ("shares", "said"),
-    [({"harmful": 0.5, "plain": 0.5}, "leave nothing"), ({"rude": 0.1}, "'rude'")],
+    [({"harmful": 0.5, "plain": 0.5}, "leaves nothing"), ({"rude": 0.1}, "'rude'")],
 )
 def test_shares_that_cannot_be_met_are_refused(shares: dict[str, float], said: str) -> None:
     with pytest.raises(DataError, match=said):
@@ -50,3 +50,16 @@ def test_shares_that_cannot_be_met_are_refused(shares: dict[str, float], said: s
 def test_a_share_that_is_none_is_refused_before_anything_loads(share: float) -> None:
     with pytest.raises(RecipeError, match="category_shares.harmful"):
         parse_recipe({"name": "x", "ppo": {"category_shares": {"harmful": share}}}, "recipe")
+
+
+def test_shares_are_asked_for_when_the_data_come_in() -> None:
+    recipe = parse_recipe({"name": "x", "ppo": {"category_shares": {"rude": 0.2}}}, "recipe")
+    with pytest.raises(DataError, match=r"ppo.category_shares names 'rude'.*harmful, honest, plain"):
+        require_shares(recipe, PROMPTS)
+    require_shares(parse_recipe({"name": "x", "policies": ["dpo"]}, "recipe"), PROMPTS)
+
+
+def test_a_prompt_that_is_held_out_is_not_asked_again() -> None:
+    some, held_out = split_prompts(PROMPTS, 16, 3)
+    assert len(held_out) == 16 and {p.category for p in held_out} >= {"harmful"}
+    assert not set(balanced(some, {"harmful": 0.5}, 3)) & set(held_out)

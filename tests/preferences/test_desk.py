@@ -23,7 +23,7 @@ from tutelage.preferences.gold import SPLIT, agreement_with, agrees, shipped_gol
 from tutelage.preferences.queue import read_queue
 from tutelage.store import tables
 from tutelage.store.database import Database
-from tutelage.store.people import given_to_runs, judgements_of
+from tutelage.store.people import claim_unit, given_to_runs, judgements_of
 from tutelage.store.records import Records, stamp
 
 ROOT = Path(__file__).parents[2]
@@ -323,6 +323,17 @@ def test_the_queue_counts_what_is_wanted(database: Database, people: People) -> 
     queue = read_queue(database, NO_PRACTICE)
     assert (queue.prompts, queue.ready, queue.rankings, queue.missing) == (5, 1, 6, 4)
     assert queue.open_tasks == 1 and queue.median_seconds == 2.0 and queue.days[-1][1] == 6
+
+
+def test_a_prompt_that_cannot_be_had_is_let_go_of(database: Database) -> None:
+    """Else two raters who each hold one and wait for the other's would never end."""
+    if database.engine.url.get_backend_name() == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nobody else can claim meanwhile")
+    prompt = Prompt.of("Question 0?", source="test").id
+    with database.begin() as first, database.begin() as second:
+        assert not claim_unit(first, prompt, "unit", 0, stamp(), wait=True)
+        assert claim_unit(second, prompt, "unit", 1, stamp(), wait=False)
+        assert not claim_unit(first, prompt, "unit", 1, stamp(), wait=False)
 
 
 def test_many_at_once_lose_and_double_nothing(database: Database, people: People) -> None:

@@ -47,6 +47,7 @@ def shrunk(model: Path) -> list[str]:
         "ppo.rollouts": 4,
         "ppo.minibatch": 4,
         "ppo.held_out_prompts": 2,
+        "ppo.category_shares": "{}",
         "evaluate.limit": 3,
         "evaluate.bootstrap": 100,
     }

@@ -62,12 +62,17 @@ def claim_unit(
     Without `wait`, False also where somebody is claiming it at this moment.
     """
     prompt = select(tables.prompts.c.id).where(tables.prompts.c.id == prompt_id)
+    held = select(func.count()).where(_t.kind == "work", _t.unit == unit, _held(since))
+    # A prompt that cannot be had is let go of at once: who waits holds no other, so nobody waits in a circle.
+    attempt = connection.begin_nested()
     # SQLite has one writer at a time and needs no such lock.
     locked = prompt.with_for_update(key_share=True, skip_locked=not wait)
-    if connection.execute(locked).first() is None:
-        return False
-    held = select(func.count()).where(_t.kind == "work", _t.unit == unit, _held(since))
-    return connection.execute(held).scalar_one() < raters
+    free = connection.execute(locked).first() is not None
+    if free and connection.execute(held).scalar_one() < raters:
+        attempt.commit()
+        return True
+    attempt.rollback()
+    return False
 
 
 def _held(since: str) -> ColumnElement[bool]:

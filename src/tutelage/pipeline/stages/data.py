@@ -14,6 +14,7 @@ from tutelage.data.packs import EvaluationSets
 from tutelage.data.splits import split_comparisons, split_demonstrations
 from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.handover import ImportedData
+from tutelage.pipeline.stages.asked import require_shares
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def run(context: StageContext) -> dict[str, Any]:
     demonstrations = load_demonstrations(settings.demonstrations, base=base)
     compared = load_comparisons(settings.comparisons, base=base)
     asked = load_prompts(settings.prompts, base=base)
+    require_shares(context.recipe, asked.records)
     sets = load_evaluation(settings.evaluation, base)
     judged = split_comparisons(compared.records, settings.referee_share, settings.measure_share)
     train, validation = split_demonstrations(demonstrations.records, settings.validation_share)
