@@ -105,7 +105,7 @@ def assess(
     what = rated(given, lengths=lengths, gold=gold, kinds=kinds)
     crowd = fit_crowd(what.layout, what.known, seed)
     meetings = find_meetings(what.layout, tuple(what.known))
-    seen = _seen(what, crowd, when)
+    seen = _seen(what, crowd, {j.id: float(n) for n, j in enumerate(given)} if when is None else when)
     weights = _weights(what, seen, crowd)
     flags = raise_flags(seen, what.raters, crowd)
     agreed, golden = _with_others(what.layout, meetings), _with_gold(what)
@@ -140,10 +140,10 @@ def assess(
     )
 
 
-def _seen(what: Rated, crowd: Crowd, when: Mapping[str, float] | None) -> Seen:
+def _seen(what: Rated, crowd: Crowd, when: Mapping[str, float]) -> Seen:
     """What flags are raised on, by rater's number."""
     layout, model = crowd.layout, crowd.model
-    times = [float(n) if when is None else when.get(j.id, float(n)) for n, j in enumerate(what.judgements)]
+    times = [when.get(j.id, 0.0) for j in what.judgements]
     times += [0.0] * (len(layout.rater) - len(times))
     seconds: dict[str, list[float]] = {}
     for judgement in what.judgements:

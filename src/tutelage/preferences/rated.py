@@ -51,19 +51,19 @@ def rated(
     gold: Mapping[str, TieGroups] | None = None,
     kinds: Collection[RaterKind] = PEOPLE,
 ) -> Rated:
-    """Judgements by raters of these kinds, in the order given.
+    """Judgements by raters of these kinds, by rater and unit: in what order they come changes nothing else.
 
     `lengths`: by response id, in any unit that is above 0. `gold`: the expected tie groups, best first, by prompt id.
     Raises `DataError` if no judgement ranks two responses.
     """
     last = {(j.rater, unit_of(j)): j for j in judgements if j.kind in kinds and sum(map(len, j.ranking)) > 1}
-    counted = tuple(last.values())
+    counted = tuple(judgement for _, judgement in sorted(last.items(), key=lambda item: item[0]))
     if not counted:
         raise DataError(
             "no judgement ranks two responses, so nothing can be said of its rater: collect some first"
         )
-    units = tuple(dict.fromkeys(unit_of(j) for j in counted))
-    raters = tuple(dict.fromkeys(j.rater for j in counted))
+    units = tuple(sorted({unit_of(j) for j in counted}))
+    raters = tuple(sorted({j.rater for j in counted}))
     at = {unit: number for number, unit in enumerate(units)}
     who = {rater: number for number, rater in enumerate(raters)}
     rankings = [_numbered(who[j.rater], at[unit_of(j)], unit_of(j)[1], j.ranking, j.shown) for j in counted]
