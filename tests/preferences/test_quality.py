@@ -171,7 +171,7 @@ def test_what_counts() -> None:
     what = rated(said)
     assert what.raters == ("ann", "ben", "dee")
     assert [unit[1] for unit in what.units] == [("p-a", "p-b"), ("p-a", "p-b", "p-c")]
-    assert [(j.rater, j.ranking[0]) for j in what.judgements][0] == ("ann", ("p-c",))
+    assert next((j.rater, j.ranking[0]) for j in what.judgements) == ("ann", ("p-c",))
     assert what.layout.place[0].tolist() == [2.0, 1.0, 0.0]
     assert what.layout.place[1].tolist() == [1.5, 1.5, 0.0]
     assert rated(said, kinds=("ai",)).raters == ("robot",)
