@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tutelage.core.settings import PpoSettings
+from tutelage.core.method_settings import PpoSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.kernels import attention
 from tutelage.models.loading import Loaded

@@ -11,15 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench.turns import Turns, opened
+from tutelage.core.method_settings import DpoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import (
-    DpoSettings,
-    LoraSettings,
-    ModelSettings,
-    RewardSettings,
-    SftSettings,
-    TokenSettings,
-)
+from tutelage.core.settings import LoraSettings, ModelSettings, RewardSettings, SftSettings, TokenSettings
 from tutelage.models.roles import new_reward_model, open_base
 from tutelage.models.trunk import Trunk
 from tutelage.training import dpo, reward_model, sft

@@ -12,8 +12,9 @@ from typing import Any
 
 from benchmarks.bench.ours_offline import NEVER, Stepping, trunk_for
 from benchmarks.bench.turns import opened
+from tutelage.core.method_settings import GrpoSettings, PpoSettings, RlooSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import GrpoSettings, LoraSettings, PpoSettings, RlooSettings
+from tutelage.core.settings import LoraSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.reward import RewardModel
 from tutelage.sampling.local import LocalSampler

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tutelage.core.errors import RecipeError
+from tutelage.core.method_settings import DirectSettings, OnlineSettings
 from tutelage.core.methods import METHODS
 from tutelage.core.recipe import Recipe, apply_overrides, parse_recipe, recipe_from, section
-from tutelage.core.settings import DirectSettings, OnlineSettings
 
 
 def test_naming_one_setting_keeps_its_neighbours() -> None:

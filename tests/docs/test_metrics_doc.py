@@ -73,8 +73,7 @@ def test_what_a_whole_run_leaves_is_defined(tiny_folder: Path, tmp_path: Path) -
 
 def test_what_every_method_leaves_is_defined(tmp_path: Path) -> None:
     from benchmarks.spaces import PROMPT, Space, actors_for
-    from tutelage.core.recorder import Recorder
-    from tutelage.core.settings import (
+    from tutelage.core.method_settings import (
         DpoSettings,
         GrpoSettings,
         KtoSettings,
@@ -83,6 +82,7 @@ def test_what_every_method_leaves_is_defined(tmp_path: Path) -> None:
         RejectionSettings,
         RlooSettings,
     )
+    from tutelage.core.recorder import Recorder
     from tutelage.training import dpo, grpo, kto, online_dpo, ppo, rejection, rloo
     from tutelage.training.direct import Learner
     from tutelage.training.ranked import RankedExample

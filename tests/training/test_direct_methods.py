@@ -20,8 +20,8 @@ from benchmarks.spaces import (
 )
 from tests.helpers_training import KillAt, Killed
 from tutelage.core.errors import DataError
+from tutelage.core.method_settings import DpoSettings, KtoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DpoSettings, KtoSettings
 from tutelage.training import dpo, kto
 from tutelage.training.direct import Learner, policy_sums, reference_sums
 from tutelage.training.ranked import RankedExample

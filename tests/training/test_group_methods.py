@@ -21,9 +21,9 @@ from benchmarks.spaces import (
 )
 from tests.helpers_training import KillAt, Killed
 from tutelage.core.errors import RecipeError
+from tutelage.core.method_settings import GrpoSettings, RlooSettings
 from tutelage.core.recipe import parse_recipe
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import GrpoSettings, RlooSettings
 from tutelage.training import grpo, rloo
 from tutelage.training.online import Actors, collect
 from tutelage.training.update import accumulate

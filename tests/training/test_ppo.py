@@ -24,8 +24,8 @@ from benchmarks.spaces import (
 )
 from tests.helpers_training import KillAt, Killed
 from tutelage.core.errors import DataError
+from tutelage.core.method_settings import PpoSettings
 from tutelage.core.recorder import Recorder, read_metrics
-from tutelage.core.settings import PpoSettings
 from tutelage.objectives.kl import TargetKl
 from tutelage.training.online import collect, make_controller, pick_prompts, summarise
 from tutelage.training.ppo import estimate_advantages, others_mean, ppo_loss, pretraining_mix, train_ppo

@@ -20,9 +20,9 @@ from benchmarks.spaces import (
 )
 from tests.helpers_training import KillAt, Killed
 from tutelage.core.errors import RecipeError
+from tutelage.core.method_settings import OnlineDpoSettings, OnlineSettings, RejectionSettings
 from tutelage.core.recipe import parse_recipe
 from tutelage.core.recorder import Recorder, read_metrics
-from tutelage.core.settings import OnlineDpoSettings, OnlineSettings, RejectionSettings
 from tutelage.objectives.direct import dpo_loss
 from tutelage.training.online import Actors, collect
 from tutelage.training.online_dpo import OnlinePair, label, learn_pairs, make_pairs, train_online_dpo

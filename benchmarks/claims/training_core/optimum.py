@@ -53,8 +53,8 @@ class Case:
 def _online(method: str, rate: float, **objective: Any) -> Callable[[Space, int, Path], Any]:
     def train(space: Space, seed: int, folder: Path) -> Any:
         from benchmarks.spaces import PROMPT, actors_for, settling
+        from tutelage.core.method_settings import GrpoSettings, RlooSettings
         from tutelage.core.recorder import Recorder
-        from tutelage.core.settings import GrpoSettings, RlooSettings
         from tutelage.training.grpo import train_grpo
         from tutelage.training.rloo import train_rloo
 
@@ -78,8 +78,8 @@ def _direct(loss: str, flipped: float = 0.0) -> Callable[[Space, int, Path], Any
         import dataclasses
 
         from benchmarks.spaces import actors_for, every_pair
+        from tutelage.core.method_settings import DpoSettings
         from tutelage.core.recorder import Recorder
-        from tutelage.core.settings import DpoSettings
         from tutelage.training.direct import Learner
         from tutelage.training.dpo import train_dpo
 
@@ -110,8 +110,8 @@ def _sampled(
 
     def train(space: Space, seed: int, folder: Path) -> Any:
         from benchmarks.spaces import PROMPT, actors_for, settling
+        from tutelage.core.method_settings import OnlineDpoSettings, RejectionSettings
         from tutelage.core.recorder import Recorder
-        from tutelage.core.settings import OnlineDpoSettings, RejectionSettings
         from tutelage.training.online_dpo import train_online_dpo
         from tutelage.training.rejection import train_rejection
 
@@ -133,8 +133,8 @@ def _sampled(
 def _mixed(space: Space, seed: int, folder: Path) -> Any:
     """PPO with its pretraining mix."""
     from benchmarks.spaces import PROMPT, actors_for, settings_for
+    from tutelage.core.method_settings import PpoSettings
     from tutelage.core.recorder import Recorder
-    from tutelage.core.settings import PpoSettings
     from tutelage.training.ppo import train_ppo
 
     actors, told = actors_for(space, seed + 1), settings_for(space, 150, 252, 4e-3).model_dump()

@@ -16,17 +16,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tutelage.core.settings import (
-    DpoSettings,
-    GrpoSettings,
-    KtoSettings,
-    ModelSettings,
-    OptimSettings,
-    PpoSettings,
-    RewardSettings,
-    RlooSettings,
-    TokenSettings,
-)
+from tutelage.core.method_settings import DpoSettings, GrpoSettings, KtoSettings, PpoSettings, RlooSettings
+from tutelage.core.settings import ModelSettings, OptimSettings, RewardSettings, TokenSettings
 from tutelage.models.heads import ScalarHead
 from tutelage.models.reward import RewardModel
 from tutelage.models.roles import open_base

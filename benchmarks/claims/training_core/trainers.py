@@ -15,22 +15,18 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tutelage.core.records import Demonstration, Prompt
-from tutelage.core.settings import (
+from tutelage.core.method_settings import (
     DpoSettings,
     GrpoSettings,
     KtoSettings,
-    LoraSettings,
-    ModelSettings,
     OnlineDpoSettings,
     OnlineSettings,
     PpoSettings,
     RejectionSettings,
-    RewardSettings,
     RlooSettings,
-    SftSettings,
-    TokenSettings,
 )
+from tutelage.core.records import Demonstration, Prompt
+from tutelage.core.settings import LoraSettings, ModelSettings, RewardSettings, SftSettings, TokenSettings
 from tutelage.models.ensemble import new_ensemble
 from tutelage.models.heads import ScalarHead
 from tutelage.models.perspectives import PerspectiveModel

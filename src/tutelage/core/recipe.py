@@ -16,23 +16,25 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tutelage.core.errors import RecipeError
+from tutelage.core.method_settings import (
+    DpoSettings,
+    GrpoSettings,
+    KtoSettings,
+    OnlineDpoSettings,
+    OnlineSettings,
+    PpoSettings,
+    RejectionSettings,
+    RlooSettings,
+)
 from tutelage.core.methods import METHODS
 from tutelage.core.settings import (
     DataSettings,
-    DpoSettings,
     EvaluateSettings,
-    GrpoSettings,
     JudgeSettings,
-    KtoSettings,
     ModelSettings,
-    OnlineDpoSettings,
-    OnlineSettings,
     PeopleSettings,
-    PpoSettings,
-    RejectionSettings,
     ReportSettings,
     RewardSettings,
-    RlooSettings,
     SampleSettings,
     Settings,
     SftSettings,

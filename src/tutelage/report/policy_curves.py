@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tutelage.core.method_settings import OnlineSettings
 from tutelage.core.methods import METHODS
 from tutelage.core.recipe import Recipe
-from tutelage.core.settings import OnlineSettings
 from tutelage.report.figures import Figure, figure, points_of, share_axis, steps
 from tutelage.report.numbers import count, number, percent
 from tutelage.report.plots import Axis, Point, Series

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tutelage.core.method_settings import DirectSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DirectSettings
 from tutelage.models.packed import by_tokens
 from tutelage.models.scoring import Pair, predicting, response_logprobs
 from tutelage.models.trunk import Trunk

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tutelage.core.method_settings import DpoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DpoSettings
 from tutelage.objectives.direct import DirectLoss, implicit_reward, ipo_loss, robust_dpo_loss
 from tutelage.training.direct import Learner, learn, margins, micro_batches, policy_sums, reference_sums
 from tutelage.training.loop import require_finite

@@ -12,8 +12,9 @@ from typing import TypedDict
 
 from torch import nn
 
+from tutelage.core.method_settings import DirectSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DirectSettings, OptimSettings, RewardSettings
+from tutelage.core.settings import OptimSettings, RewardSettings
 from tutelage.training.loop import Optimizer, plan_batches
 from tutelage.training.resume import load_checkpoint, save_checkpoint
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tutelage.core.method_settings import GrpoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import GrpoSettings
 from tutelage.objectives import groups
 from tutelage.objectives.kl import FixedKl
 from tutelage.objectives.policy import kl_penalty_loss, ppo_policy_loss, truncated_importance_weights

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from tutelage.core.errors import DataError
+from tutelage.core.method_settings import KtoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import KtoSettings
 from tutelage.objectives.direct import implicit_reward, kto_loss, kto_reference_point
 from tutelage.training.direct import (
     Learner,

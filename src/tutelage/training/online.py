@@ -16,8 +16,8 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from tutelage.core.method_settings import OnlineSettings, RewardObjective
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import OnlineSettings, RewardObjective
 from tutelage.models.heads import ScalarHead
 from tutelage.models.memory import give_back
 from tutelage.models.packed import by_tokens

@@ -28,8 +28,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tutelage.core.method_settings import OnlineDpoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import OnlineDpoSettings
 from tutelage.models.packed import by_tokens
 from tutelage.objectives.direct import implicit_reward
 from tutelage.objectives.kl import FixedKl

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor
 
 from tutelage.core.errors import DataError
+from tutelage.core.method_settings import PpoSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import PpoSettings
 from tutelage.models.scoring import Pair
 from tutelage.objectives.gae import gae
 from tutelage.objectives.groups import leave_one_out_advantages

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
+from tutelage.core.method_settings import RejectionSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import RejectionSettings
 from tutelage.objectives.kl import FixedKl
 from tutelage.objectives.language import token_nll_loss
 from tutelage.objectives.policy import policy_ratio

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
+from tutelage.core.method_settings import RlooSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import RlooSettings
 from tutelage.objectives.groups import leave_one_out_advantages, token_weights_by_constant
 from tutelage.objectives.policy import ppo_policy_loss
 from tutelage.training.loop import derived_seed

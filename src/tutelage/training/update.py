@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from tutelage.core.settings import OnlineSettings
+from tutelage.core.method_settings import OnlineSettings
 from tutelage.objectives.policy import PpoPolicyLoss
 from tutelage.training.loop import permutation, require_finite
 from tutelage.training.online import Actors, Run, Seen, look_at, within

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tutelage.core.errors import DataError
+from tutelage.core.method_settings import OnlineSettings
 from tutelage.core.methods import METHODS
 from tutelage.core.recipe import Recipe
 from tutelage.core.records import Prompt
-from tutelage.core.settings import OnlineSettings
 from tutelage.training.loop import permutation
 
 

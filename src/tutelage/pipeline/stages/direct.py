@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+from tutelage.core.method_settings import DirectSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import DirectSettings
 from tutelage.models.roles import save_policy
 from tutelage.pipeline.graph import StageContext
 from tutelage.pipeline.stages.common import Comparisons, check_memory, open_policy_and_reference

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from tutelage.core.method_settings import OnlineSettings
 from tutelage.core.recorder import Recorder
-from tutelage.core.settings import OnlineSettings
 from tutelage.models.reward import Scorer
 from tutelage.models.roles import Policy, open_reward_model, save_policy
 from tutelage.models.scoring import Pair
