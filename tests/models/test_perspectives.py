@@ -63,6 +63,7 @@ def test_opens_as_it_was_and_as_an_ordinary_reward_model(
 ) -> None:
     model = made(new_trunk(adapters=adapters))
     model.temperature, model.mean = 1.7, 0.3
+    model.scales["honest"] = (0.5, 2.0)
     model.save(tmp_path)
     settings = ModelSettings(base=str(tiny_folder), dtype="float32", device="cpu")
     again = open_reward_model(settings, TokenSettings(), tmp_path, "judge")
@@ -70,6 +71,9 @@ def test_opens_as_it_was_and_as_an_ordinary_reward_model(
     assert again.heads.weights == WEIGHTS
     assert torch.equal(again.perspective_scores(pairs()), model.perspective_scores(pairs()))
     assert again.scale() == model.scale()
+    each, normalised = again.perspective_scores(pairs()), again.normalised_by_perspective(pairs())
+    assert torch.equal(normalised[:2], each[:2])
+    torch.testing.assert_close(normalised[2], (each[2] - 0.5) / 2)
     if adapters:
         plain = RewardModel.load(new_trunk(), tmp_path, "plain")
         assert type(plain) is RewardModel

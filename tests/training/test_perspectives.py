@@ -56,6 +56,11 @@ def test_each_learns_its_own_and_the_sum_follows_the_heavier(tiny_folder: Path, 
     assert each["first"]["measured_on"] == {"prompts": 6, "comparisons": 18}
     # the sum follows the first, and so is right on its half of the prompts alone
     assert measured["accuracy"]["value"] == pytest.approx(0.5, abs=0.05)
+    # each head's scale is that of the responses it learnt from
+    own = [e for e in train if e.category == "odd"]
+    scores = model.normalised_by_perspective([pair for e in own for pair in e.sequences])[0]
+    assert float(scores.mean()) == pytest.approx(0.0, abs=1e-4)
+    assert float(scores.std()) == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("budget", [10_000, 80])

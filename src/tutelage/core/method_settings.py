@@ -83,6 +83,27 @@ class GrpoObjective(Settings):
     )
 
 
+class ConstraintSettings(Settings):
+    """What a policy must keep while it is trained for the rest: the Lagrangian of Safe RLHF (Dai et al. 2023)."""
+
+    at_least: float = Field(
+        default=0.0,
+        description="mean score of its perspective that responses must keep, in deviations from the mean of the "
+        "responses that the perspective learnt from",
+    )
+    start: float = Field(default=1.0, gt=0, description="the multiplier (its weight) at first")
+    rate: float = Field(
+        default=0.1, gt=0, description="how fast the multiplier's logarithm follows what is missing"
+    )
+    ceiling: float = Field(default=10.0, gt=0, description="the largest multiplier")
+
+    @model_validator(mode="after")
+    def _below_its_ceiling(self) -> Self:
+        if self.start > self.ceiling:
+            raise ValueError(f"start {self.start:g} is above the ceiling {self.ceiling:g}: start lower")
+        return self
+
+
 class OnlineSettings(Settings):
     """What methods share that learn from their own samples."""
 
@@ -101,6 +122,10 @@ class OnlineSettings(Settings):
     category_shares: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
         default_factory=dict[str, float],
         description="share of prompts that each named category is given; the rest keep their balance",
+    )
+    constraints: dict[str, ConstraintSettings] = Field(
+        default_factory=dict[str, ConstraintSettings],
+        description="perspectives of the reward model (`reward.perspectives`) to keep up; the others are the reward",
     )
     score_scale: Literal["normalised", "raw"] = "normalised"
     checkpoint_every: int = Field(default=1, ge=1, description="iterations")

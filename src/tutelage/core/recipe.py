@@ -96,6 +96,23 @@ class Recipe(Settings):
         return tuple(named)
 
     @model_validator(mode="after")
+    def _constraints_have_heads(self) -> Self:
+        heads = self.reward.perspectives
+        for name in self.policies:
+            settings = getattr(self, METHODS[name].group)
+            constrained = settings.constraints if isinstance(settings, OnlineSettings) else {}
+            if lost := next((one for one in constrained if one not in heads), None):
+                known = f"one of {', '.join(heads)}" if heads else "under reward.perspectives, which has none"
+                raise ValueError(f"{METHODS[name].group}.constraints names '{lost}': it must be {known}")
+            free = [one for one, head in heads.items() if one not in constrained and head.weight > 0]
+            if constrained and (not free or self.reward.length_debias):
+                raise ValueError(
+                    f"{METHODS[name].group}.constraints need a perspective with a weight that is left free, and "
+                    "reward.length_debias=false"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _whole_adapters(self) -> Self:
         for name, judge in (("reward", self.reward), ("referee", self.referee)):
             together = judge.ensemble.members > 1

@@ -121,7 +121,27 @@ class OptimSettings(Settings):
     )
 
 
+class DistillationSettings(Settings):
+    """Demonstrations that the model answers itself, told how: context distillation (Askell et al. 2021)."""
+
+    categories: tuple[str, ...] = Field(
+        default=(),
+        description="of demonstrations that the base model answers itself; none: all stay as written",
+    )
+    instruction: str = Field(
+        default="Answer in two or three short sentences.",
+        min_length=1,
+        description="what it is told beside the prompt, and learns to do without being told",
+    )
+    temperature: float = Field(
+        default=0.4, ge=0, le=5, description="of its own answers; low, so that they hold together"
+    )
+    limit: int | None = Field(default=None, ge=1, description="answer at most so many; null: all")
+    batch: int = Field(default=64, ge=1, description="answers side by side")
+
+
 class SftSettings(Settings):
+    distillation: DistillationSettings = DistillationSettings()
     optim: OptimSettings = OptimSettings(learning_rate=2e-4)
     epochs: int = Field(default=2, ge=1, le=100)
     batch: int = Field(default=16, ge=1, description="demonstrations an optimiser step")

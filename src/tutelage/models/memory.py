@@ -128,7 +128,8 @@ def changes(work: Work, size: ModelSize, free: int) -> Iterator[Change]:
         ]
         yield from _mildest(options, size, free)
     if work.decode_batch > 1:
-        name = "rollouts" if work.micro_batch_tokens else "batch"
+        sampling = {"sft": "distillation.batch", "sample": "batch", "evaluate": "batch"}
+        name = sampling.get(work.group, "rollouts")
         options = [
             Change(f"{work.group}.{name}={n}", replace(work, decode_batch=n))
             for n in _halved(work.decode_batch, 4)

@@ -32,6 +32,7 @@ class PerspectiveModel(RewardModel):
     def __init__(self, trunk: Trunk, adapter: str | None, weights: Mapping[str, float]) -> None:
         self.heads = WeightedHeads(weights, trunk.width, trunk.device)
         super().__init__(trunk, adapter, self.heads)
+        self.scales = dict.fromkeys(weights, (0.0, 1.0))
 
     @property
     def names(self) -> list[str]:
@@ -47,21 +48,29 @@ class PerspectiveModel(RewardModel):
         parts = in_parts(self.raw_by_perspective, pairs, max_tokens)
         return torch.cat(parts, 1) if parts else torch.zeros(len(self.names), 0)
 
+    def normalised_by_perspective(self, pairs: Sequence[Pair]) -> Tensor:
+        """Scores `(perspectives, B)`, each with mean 0 and deviation 1 on the responses that its head learnt from."""
+        mean, deviation = torch.tensor([self.scales[name] for name in self.names]).T
+        return (self.perspective_scores(pairs) - mean[:, None]) / deviation[:, None]
+
     def save(self, folder: Path) -> None:
         """Write the reward model, and the heads that its own is the sum of."""
         super().save(folder)
         each = zip(self.names, self.heads.heads, strict=True)
         save_file({name: head.get_parameter("weight").detach().cpu() for name, head in each}, folder / HEADS)
-        kept = {**self.scale(), "perspectives": self.heads.weights}
+        kept = {**self.scale(), "perspectives": self.heads.weights, "perspective_scales": self.scales}
         (folder / SETTINGS).write_text(json.dumps(kept, indent=2))
 
     @classmethod
     def of(cls, model: RewardModel, folder: Path) -> PerspectiveModel:
         """The model whose head is the sum, opened again with its heads apart. Raises `ModelError`."""
         try:
-            weights = {str(name): float(w) for name, w in read_settings(folder)["perspectives"].items()}
+            kept = read_settings(folder)
+            weights = {str(name): float(w) for name, w in kept["perspectives"].items()}
             tensors = load_file(folder / HEADS)
             whole = cls(model.trunk, model.adapter, weights)
+            for name, (mean, deviation) in kept.get("perspective_scales", {}).items():
+                whole.scales[name] = float(mean), float(deviation)
             with torch.no_grad():
                 for name, head in zip(whole.names, whole.heads.heads, strict=True):
                     head.get_parameter("weight").copy_(tensors[name])

@@ -91,7 +91,12 @@ def work(stage: str, recipe: Recipe, data: Amounts) -> float:
     both = prompt + response
     sampled = recipe.sample.num_prompts * recipe.sample.responses_per_prompt
     if stage == "sft":
-        return recipe.sft.epochs * data.rows["demonstrations"] * data.tokens["demonstrations"] * TRAINED
+        rows, own = data.rows["demonstrations"], recipe.sft.distillation
+        # How many are of the categories is known once the data are read: taken to be two thirds.
+        answered = min(rows * 2 // 3, own.limit or rows) if own.categories else 0
+        left = rows - (rows * 2 // 3 - answered) if own.categories else rows
+        learnt = recipe.sft.epochs * left * data.tokens["demonstrations"] * TRAINED
+        return learnt + answered * (response * DECODED + prompt)
     if stage == "sample":
         return sampled * (response * DECODED + prompt)
     if stage == "judge":

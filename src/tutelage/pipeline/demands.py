@@ -33,8 +33,9 @@ def _own(stage: str, recipe: Recipe) -> dict[str, Any]:
     layers = model.upper_layers if model.tune == "full" else model.lora.upper_layers
     ranked = recipe.sample.responses_per_prompt
     if stage == "sft":
-        micro = recipe.sft.optim.micro_batch_tokens
-        return {"micro_batch_tokens": micro, "keeps_best": True, "upper_layers": layers}
+        micro, own = recipe.sft.optim.micro_batch_tokens, recipe.sft.distillation
+        found = {"micro_batch_tokens": micro, "keeps_best": True, "upper_layers": layers}
+        return {**found, "decode_batch": own.batch} if own.categories else found
     if stage == "sample":
         return {"decode_batch": recipe.sample.batch}
     if stage in ("reward", "referee"):

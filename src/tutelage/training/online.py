@@ -28,6 +28,7 @@ from tutelage.objectives.policy import truncated_importance_weights
 from tutelage.objectives.shaping import shape_rewards
 from tutelage.sampling.best_of_n import Score
 from tutelage.sampling.sampler import Sampler, SamplingSettings
+from tutelage.training.constrained import ConstrainedScore
 from tutelage.training.loop import Optimizer, derived_seed, permutation
 from tutelage.training.resume import load_checkpoint, save_checkpoint
 from tutelage.training.rollouts import Rollouts, padded, write_rollouts
@@ -45,6 +46,7 @@ class Actors:
     """Who takes part. In adapter mode policy and reference are one trunk with different adapters.
 
     `value` is None for methods without a value head; `value_trains_trunk` lets its loss reach the policy.
+    `score` may be a `ConstrainedScore`, which learns along.
     """
 
     policy: Trunk
@@ -98,7 +100,7 @@ def collect(
     samples = [sample for group in groups for sample in group]
     pairs: list[Pair] = [(p, s.ids) for p, group in zip(prompts, groups, strict=True) for s in group]
     budget = settings.optim.micro_batch_tokens
-    scores = actors.score(pairs)
+    scores, kept = judged(actors.score, pairs)
     with torch.no_grad(), actors.policy.using(actors.adapter):
         seen = [look_at(actors, [pairs[i] for i in g], settings) for g in within(pairs, budget)]
     with actors.reference.using(actors.reference_adapter):
@@ -113,6 +115,7 @@ def collect(
         pairs=pairs,
         samples=samples,
         scores=scores,
+        kept=kept,
         response_mask=mask,
         logprobs=logprobs,
         entropy=entropy,
@@ -125,6 +128,13 @@ def collect(
         returns=torch.zeros(mask.shape),
         importance=mask.float(),
     )
+
+
+def judged(score: Score, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """Scores `(B,)`, and those of constrained perspectives `(C, B)`, of which most runs have none."""
+    if isinstance(score, ConstrainedScore):
+        return score.judge(pairs)
+    return score(pairs), torch.zeros(0, len(pairs))
 
 
 def look_at(actors: Actors, pairs: Sequence[Pair], settings: OnlineSettings) -> Seen:
@@ -251,14 +261,18 @@ def begin(
         optimizer.restore(saved["optimizer"])
         run.controller = type(controller).from_state(saved["controller"])
         run.iteration, run.metrics = int(saved["iteration"]), dict(saved["metrics"])
+        if isinstance(actors.score, ConstrainedScore):
+            actors.score.restore(saved["constraints"])
     return run
 
 
 def finish(run: Run, rollouts: Rollouts, updated: Mapping[str, float]) -> None:
-    """The end of an iteration: steer the KL coefficient, look at held-out prompts, record, and checkpoint."""
-    settings = run.settings
+    """The end of an iteration: steer KL coefficient and multipliers, look at held-out prompts, record, checkpoint."""
+    settings, score = run.settings, run.actors.score
     metrics = {**summarise(rollouts, run.controller.coefficient), **updated}
     run.controller.update(metrics["kl_k1"], len(rollouts.samples))
+    if isinstance(score, ConstrainedScore):
+        metrics |= score.update(rollouts.kept)
     run.iteration += 1
     metrics["tokens_per_second"] = rollouts.num_tokens / (time.perf_counter() - run.began)
     run.metrics = metrics
@@ -268,6 +282,8 @@ def finish(run: Run, rollouts: Rollouts, updated: Mapping[str, float]) -> None:
     write_rollouts(run.folder, run.iteration, rollouts)
     if run.iteration % settings.checkpoint_every == 0:
         state = {"optimizer": run.optimizer.state(), "controller": run.controller.state()}
+        if isinstance(score, ConstrainedScore):
+            state["constraints"] = score.state()
         save_checkpoint(run.folder, {**state, "iteration": run.iteration, "metrics": metrics})
     note = f"reward {metrics['reward_mean']:+.2f}  KL {metrics['kl_k1']:.2f}"
     run.recorder.progress(run.iteration, settings.iterations, rollouts.num_tokens, note=note)

@@ -19,7 +19,7 @@ from tutelage.models.perspectives import PerspectiveModel
 from tutelage.training.epochs import Where, train_on
 from tutelage.training.measure import Scored, measure
 from tutelage.training.ranked import RankedExample, by_example, require_comparisons, sequences_of
-from tutelage.training.reward_model import Seen, calibrate, trunk_parameters
+from tutelage.training.reward_model import LOOKED_AT, Seen, calibrate, mean_and_deviation, trunk_parameters
 
 
 def train_perspectives(
@@ -48,7 +48,17 @@ def train_perspectives(
     )
     measured = calibrate(model, train, held_out, settings.length_debias)
     measured["perspectives"] = measure_each(model, held_out, settings.perspectives)
+    scale_each(model, train, heads)
     return measured
+
+
+def scale_each(model: PerspectiveModel, train: Sequence[RankedExample], heads: Sequence[int]) -> None:
+    """Fix each head's mean and deviation, on some of the responses that it learnt from."""
+    for index, name in enumerate(model.names):
+        own = [example for example, head in zip(train, heads, strict=True) if head == index][:LOOKED_AT]
+        if own:
+            scores = by_example(model.perspective_scores(sequences_of(own))[index], own)
+            model.scales[name] = mean_and_deviation(list(zip(own, scores, strict=True)))
 
 
 def heads_of(examples: Sequence[RankedExample], perspectives: Mapping[str, PerspectiveSettings]) -> list[int]:

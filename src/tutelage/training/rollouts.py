@@ -29,7 +29,8 @@ class FlatRollouts(NamedTuple):
 
 @dataclass
 class Rollouts:
-    """Per-token tensors are `(B, T)` on the CPU, zero where `response_mask` is False; scores are `(B,)`.
+    """Per-token tensors are `(B, T)` on the CPU, zero where `response_mask` is False; scores are `(B,)`,
+    and `kept` `(C, B)` those of constrained perspectives.
 
     `rewards`, `advantages`, `returns` and `importance` are the method's to fill in: as `collect` leaves
     them all are zero, and `importance` is one. `members` are the places of the rollouts that are learnt from, all
@@ -39,6 +40,7 @@ class Rollouts:
     pairs: list[Pair]
     samples: list[Sample]
     scores: Tensor
+    kept: Tensor
     response_mask: Tensor
     logprobs: Tensor
     entropy: Tensor

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
+from tutelage.core.errors import ModelError
 from tutelage.core.method_settings import OnlineSettings
 from tutelage.core.recorder import Recorder
+from tutelage.models.perspectives import PerspectiveModel
 from tutelage.models.reward import Scorer
 from tutelage.models.roles import Policy, open_reward_model, save_policy
 from tutelage.models.scoring import Pair
@@ -17,6 +20,7 @@ from tutelage.pipeline.handover import ImportedData
 from tutelage.pipeline.stages.asked import balanced, split_prompts
 from tutelage.pipeline.stages.common import check_memory, open_policy_and_reference
 from tutelage.sampling.local import LocalSampler
+from tutelage.training.constrained import ConstrainedScore, ScoreParts
 from tutelage.training.online import Actors, Score
 
 S = TypeVar("S", bound=OnlineSettings, contravariant=True)
@@ -76,15 +80,36 @@ def open_actors(context: StageContext, settings: OnlineSettings) -> Actors:
         reference_adapter=reference.adapter,
         value=None,
         sampler=LocalSampler(policy.trunk, policy.adapter, settings.rollouts),
-        score=scorer(reward, normalised=settings.score_scale == "normalised"),
+        score=scorer(reward, settings),
     )
 
 
-def scorer(reward: Scorer, normalised: bool) -> Score:
-    """Scores by a reward model, normalised to its own training responses if asked."""
+def scorer(reward: Scorer, settings: OnlineSettings) -> Score:
+    """Scores by a reward model, normalised to its own training responses if asked; under constraints, a score
+    that moves. Raises `ModelError` for constraints on a reward model without perspectives."""
+    if settings.constraints:
+        return ConstrainedScore(score_parts(reward, tuple(settings.constraints)), settings.constraints)
 
     def score(pairs: Sequence[Pair]) -> Tensor:
         scores = reward.scores(pairs)
-        return reward.normalised(scores) if normalised else scores
+        return reward.normalised(scores) if settings.score_scale == "normalised" else scores
 
     return score
+
+
+def score_parts(reward: Scorer, constrained: Sequence[str]) -> ScoreParts:
+    """The weighted mean of the free perspectives, and the constrained ones, each normalised by itself."""
+    if not isinstance(reward, PerspectiveModel):
+        raise ModelError(
+            "constraints need a reward model with perspectives: train it with reward.perspectives"
+        )
+    names, weights = reward.names, reward.heads.weights
+    bound = [names.index(name) for name in constrained]
+    free = [index for index, name in enumerate(names) if name not in constrained]
+    share = torch.tensor([weights[names[index]] for index in free])
+
+    def parts(pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+        scores = reward.normalised_by_perspective(pairs)
+        return (share / share.sum()) @ scores[free], scores[bound]
+
+    return parts
