@@ -7,8 +7,9 @@ Takes a URL, makes an engine with its tables up to date. Left out on purpose: wh
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,8 @@ from tutelage.store.migrations import MIGRATIONS, migrate, version
 
 WAIT_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
+CONNECTIONS = 40
+"""At once, and kept: as many as a server has threads. A new one for each request would cost more than the request."""
 
 
 class Database:
@@ -29,6 +32,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        # SQLite lets writers of one process wait by looking again every now and then, up to 100 ms later.
+        alone = engine.url.get_backend_name() == "sqlite"
+        self._writing = threading.Lock() if alone else nullcontext()
 
     @classmethod
     def open(cls, url: str, project: Path | None = None) -> Self:
@@ -38,7 +44,7 @@ class Database:
         """
         place = _located(url, project)
         try:
-            engine = create_engine(place, connect_args=_connect_args(place), pool_pre_ping=True)
+            engine = create_engine(place, **_arguments(place), pool_pre_ping=True)
         except ImportError as problem:
             raise StoreError(
                 f"the database '{_shown(place)}' cannot be used: {_first_line(problem)}; for PostgreSQL "
@@ -66,7 +72,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that may write: all or nothing is kept. Database faults become one sentence."""
-        with self._transaction(self.engine.execution_options(writes=True)) as connection:
+        with self._writing, self._transaction(self.engine.execution_options(writes=True)) as connection:
             yield connection
 
     @contextmanager
@@ -138,8 +144,12 @@ def _located(url: str, project: Path | None) -> URL:
     return place
 
 
-def _connect_args(place: URL) -> dict[str, Any]:
-    return {"timeout": WAIT_SECONDS} if place.get_backend_name() == "sqlite" else {}
+def _arguments(place: URL) -> dict[str, Any]:
+    if place.get_backend_name() != "sqlite":
+        return {"pool_size": CONNECTIONS}
+    if place.database in (None, "", ":memory:"):
+        return {"connect_args": {"timeout": WAIT_SECONDS}}  # it has one connection, or one a thread
+    return {"pool_size": CONNECTIONS, "connect_args": {"timeout": WAIT_SECONDS}}
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

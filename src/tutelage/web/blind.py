@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tutelage.core.errors import DataError
-from tutelage.preferences.desk import HIGHEST, LOWEST, VALUES, Answer, Outcome, Submitted, Task
+from tutelage.preferences.desk import HIGHEST, LOWEST, VALUES, Answer, Asked, Outcome, Submitted, Task
 
 LETTERS = "ABCDEFGHI"
 LONGEST_TEXT = 8_000
@@ -62,7 +62,7 @@ def shown(task: Task) -> Shown:
     )
 
 
-def answer(task: Task, given: Given) -> Answer:
+def answer(task: Asked, given: Given) -> Answer:
     """What came back, with the letters turned into responses again. Raises `DataError` for a strange letter."""
     return Answer(
         ranking=tuple(tuple(response_id(task, letter) for letter in group) for group in given.ranking),
@@ -74,7 +74,7 @@ def answer(task: Task, given: Given) -> Answer:
     )
 
 
-def response_id(task: Task, letter: str) -> str:
+def response_id(task: Asked, letter: str) -> str:
     """The response under a letter. Raises `DataError` if there is none."""
     place = LETTERS.find(letter)
     if not 0 <= place < len(task.responses):
@@ -82,24 +82,24 @@ def response_id(task: Task, letter: str) -> str:
     return task.responses[place].id
 
 
-def letters(task: Task, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+def letters(task: Asked, groups: Sequence[Sequence[str]]) -> list[list[str]]:
     """Tie groups of response ids as letters."""
     named = _letters(task)
     return [sorted(named[i] for i in group if i in named) for group in groups]
 
 
-def in_letters(task: Task, text: str) -> str:
+def in_letters(task: Asked, text: str) -> str:
     """A text that names responses as `{id}`, with their letters instead."""
     for response, letter in _letters(task).items():
         text = text.replace(f"{{{response}}}", letter)
     return text
 
 
-def _letters(task: Task) -> dict[str, str]:
+def _letters(task: Asked) -> dict[str, str]:
     return {r.id: letter for letter, r in zip(LETTERS, task.responses, strict=False)}
 
 
-def result(task: Task, submitted: Submitted) -> dict[str, Any]:
+def result(task: Asked, submitted: Submitted) -> dict[str, Any]:
     """What the rater learns after submitting: in practice whether it agreed and why, else nothing."""
     if task.kind != "calibration":
         return {"submitted": True}
