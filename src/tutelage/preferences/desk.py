@@ -32,21 +32,29 @@ LOWEST, HIGHEST = 1, 5
 
 @dataclass(frozen=True)
 class Asked:
-    """One prompt for one rater, its responses in the order shown."""
+    """What was asked, without the texts: `shown` are the ids of the responses in the order shown."""
+
+    id: str
+    kind: Kind
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One prompt for one rater, its responses in the order shown. `done` of `to_do` are behind them."""
 
     id: str
     kind: Kind
     prompt: Prompt
     responses: tuple[Response, ...]
-
-
-@dataclass(frozen=True)
-class Task(Asked):
-    """What a rater works on now. `done` of `to_do` are behind them."""
-
     draft: Mapping[str, Any] | None
     done: int
     to_do: int
+
+    @property
+    def asked(self) -> Asked:
+        """The same without the texts."""
+        return Asked(self.id, self.kind, tuple(r.id for r in self.responses))
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,8 @@ class Desk:
     def asked(self, task_id: str, rater: Rater) -> Asked:
         """What one of the rater's own tasks asks. Raises `StoreError` if it is not there."""
         with self._database.read() as connection:
-            return _asked(connection, _own(connection, task_id, rater))
+            row = _own(connection, task_id, rater)
+        return Asked(row.id, row.kind, tuple(row.shown))
 
     def save_draft(self, task_id: str, rater: Rater, content: Mapping[str, Any]) -> None:
         """Keep what the page wants to find again. Raises `StoreError` if the task is not there or is done."""
@@ -166,10 +175,11 @@ class Desk:
             return self._dealer.progress(connection, rater)
 
     def _task(self, connection: Connection, rater: Rater, row: Row[Any]) -> Task:
-        asked = _asked(connection, row)
+        (prompt,) = people.prompts_of(connection, [row.prompt_id])
+        shown = people.responses_of(connection, row.shown)
         at = self._dealer.progress(connection, rater)
         draft = people.draft_of(connection, row.id)
-        return Task(row.id, row.kind, asked.prompt, asked.responses, draft, at.done, at.to_do)
+        return Task(row.id, row.kind, prompt, shown, draft, at.done, at.to_do)
 
     def _judgement(self, row: Row[Any], rater: Rater, answer: Answer) -> Judgement | None:
         """What the answer says as a record; None where it ranks nothing."""
@@ -192,11 +202,6 @@ class Desk:
     ) -> Demonstration:
         (prompt,) = people.prompts_of(connection, [row.prompt_id])
         return Demonstration(prompt, better, rater.name, self._guideline())
-
-
-def _asked(connection: Connection, row: Row[Any]) -> Asked:
-    (prompt,) = people.prompts_of(connection, [row.prompt_id])
-    return Asked(row.id, row.kind, prompt, people.responses_of(connection, row.shown))
 
 
 def _submitted(connection: Connection, row: Row[Any], answer: Answer) -> Submitted:
