@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,9 +32,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        # SQLite lets writers of one process wait by looking again every now and then, up to 100 ms later.
-        alone = engine.url.get_backend_name() == "sqlite"
-        self._writing = threading.Lock() if alone else nullcontext()
+        self._one_writer = engine.url.get_backend_name() == "sqlite"
+        self._writing = threading.Lock()
 
     @classmethod
     def open(cls, url: str, project: Path | None = None) -> Self:
@@ -72,7 +71,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that may write: all or nothing is kept. Database faults become one sentence."""
-        with self._writing, self._transaction(self.engine.execution_options(writes=True)) as connection:
+        with self._turn(), self._transaction(self.engine.execution_options(writes=True)) as connection:
             yield connection
 
     @contextmanager
@@ -89,6 +88,22 @@ class Database:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with self._transaction(engine) as connection:
             yield _Moment(self.engine, connection)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writer of this process at a time where there can be only one.
+
+        SQLite's own way of waiting is to look again every now and then, up to 100 ms later, whoever came first.
+        """
+        if not self._one_writer:
+            yield
+            return
+        if not self._writing.acquire(timeout=WAIT_SECONDS):
+            raise _busy(_shown(self.engine.url))
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
@@ -145,11 +160,13 @@ def _located(url: str, project: Path | None) -> URL:
 
 
 def _arguments(place: URL) -> dict[str, Any]:
+    # The last one used is taken first: its caches are warm.
+    kept = {"pool_size": CONNECTIONS, "pool_use_lifo": True}
     if place.get_backend_name() != "sqlite":
-        return {"pool_size": CONNECTIONS}
-    if place.database in (None, "", ":memory:"):
-        return {"connect_args": {"timeout": WAIT_SECONDS}}  # it has one connection, or one a thread
-    return {"pool_size": CONNECTIONS, "connect_args": {"timeout": WAIT_SECONDS}}
+        return kept
+    waits = {"connect_args": {"timeout": WAIT_SECONDS}}
+    in_memory = place.database in (None, "", ":memory:")  # one connection a thread, and no others
+    return waits if in_memory else kept | waits
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
@@ -183,9 +200,7 @@ def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
     if "readonly" in said or "unable to open" in said:
         return StoreError(f"the database {where} cannot be written ({said}): check the folder's permissions")
     if "locked" in said:
-        return StoreError(
-            f"the database {where} was busy for {WAIT_SECONDS:.0f} seconds: stop the other program"
-        )
+        return _busy(where)
     if "FOREIGN KEY" in said or "foreign key" in said:
         return StoreError(
             f"the database {where} lacks the prompt that a record belongs to: add prompts first"
@@ -196,6 +211,10 @@ def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
         )
     kind = "refused" if isinstance(problem, DatabaseError) else "could not be asked"
     return StoreError(f"the database {where} {kind}: {said}")
+
+
+def _busy(where: str) -> StoreError:
+    return StoreError(f"the database {where} was busy for {WAIT_SECONDS:.0f} seconds: stop the other program")
 
 
 def _shown(place: URL) -> str:
