@@ -27,6 +27,14 @@ def test_a_rate_holds_if_it_is_served_quickly_and_without_a_failure() -> None:
     assert not load.holds(phase(100, HUNDRED, seconds=1.1))  # 91 a second
 
 
+def test_a_rate_is_counted_until_the_last_ranking() -> None:
+    step = Phase(1.0, began=100.0)
+    assert step.rate == 0.0 and not load.holds(step)
+    step.acknowledge(100.5, 101.0)
+    step.acknowledge(101.5, 102.0)
+    assert step.rate == 1.0 and step.latencies == [0.5, 0.5]
+
+
 def test_the_rate_of_the_last_step_that_held_is_told_and_how_the_next_one_broke() -> None:
     signing, main = phase(0.0, []), phase(100, HUNDRED)
     slow = phase(200, [0.4] * 200)

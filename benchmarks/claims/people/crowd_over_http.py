@@ -35,7 +35,7 @@ class Refused(Exception):
 class Phase:
     """What happened while the crowd worked at one pace: `latencies` of acknowledged submits in seconds.
 
-    `troubles` counts, by kind, requests that were not answered, failed, or were held back by a limit.
+    `seconds` go to the last of them. `troubles` counts, by kind, requests that were not answered, failed, or were held back by a limit.
     """
 
     asked: float
@@ -43,11 +43,18 @@ class Phase:
     troubles: Counter[str] = field(default_factory=Counter[str])
     seconds: float = 0.0
     ran_out: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    def acknowledge(self, sent: float, now: float) -> None:
+        """Note a ranking that was sent and acknowledged at these moments."""
+        self.latencies.append(now - sent)
+        # Not until the last rater has noticed that it is over: some wait for their next turn till then.
+        self.seconds = now - self.began
 
     @property
     def rate(self) -> float:
         """Acknowledged rankings a second."""
-        return len(self.latencies) / self.seconds
+        return len(self.latencies) / self.seconds if self.latencies else 0.0
 
 
 class Person:
@@ -84,7 +91,7 @@ class Person:
                 return
             began = clock()
             await self._submit(phase, task, ranking)
-            phase.latencies.append(clock() - began)
+            phase.acknowledge(began, clock())
             # Who is late does not hurry afterwards.
             due = max(due, began) + period * self._random.uniform(1 - SPREAD, 1 + SPREAD)
 
@@ -144,17 +151,15 @@ class Crowd:
 
     async def sign_in(self) -> Phase:
         """Everybody at once, as at nine in the morning."""
-        phase, began = Phase(0.0), time.monotonic()
+        phase = Phase(0.0)
         await asyncio.gather(*(person.sign_in(phase) for person in self._people))
-        phase.seconds = time.monotonic() - began
+        phase.seconds = time.monotonic() - phase.began
         return phase
 
     async def work(self, rate: float, going: Callable[[Phase], bool]) -> Phase:
         """Everybody ranks, `rate` rankings a second together, as long as `going` says so."""
-        phase, began = Phase(rate), time.monotonic()
-        period = len(self._people) / rate
+        phase, period = Phase(rate), len(self._people) / rate
         await asyncio.gather(*(p.work(phase, period, lambda: going(phase)) for p in self._people))
-        phase.seconds = time.monotonic() - began
         return phase
 
     async def close(self) -> None:

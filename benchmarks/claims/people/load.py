@@ -147,7 +147,12 @@ async def _faster(crowd: Crowd, run: Run, size: Size) -> None:
 
 def holds(phase: Phase) -> bool:
     """Whether the server kept up: fast enough, without a failure, at the pace of the raters."""
-    return not phase.troubles and p95(phase) < LIMIT_MS and phase.rate >= SERVED * phase.asked
+    return (
+        bool(phase.latencies)
+        and not phase.troubles
+        and p95(phase) < LIMIT_MS
+        and phase.rate >= SERVED * phase.asked
+    )
 
 
 def p95(phase: Phase) -> float:
