@@ -33,9 +33,10 @@ class Refused(Exception):
 
 @dataclass
 class Phase:
-    """What happened while the crowd worked at one pace: `latencies` of acknowledged submits in seconds.
+    """What happened while the crowd worked at one pace: `latencies` of acknowledged submits, in seconds.
 
-    `seconds` go to the last of them. `troubles` counts, by kind, requests that were not answered, failed, or were held back by a limit.
+    `seconds` go to the last of them. `troubles` counts, by kind, requests that were not answered, failed, or were
+    held back by a limit.
     """
 
     asked: float

@@ -10,6 +10,7 @@ The raters run on the same machine, in one process.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import statistics
 import time
@@ -156,10 +157,10 @@ def holds(phase: Phase) -> bool:
 
 
 def p95(phase: Phase) -> float:
-    """In milliseconds."""
+    """In milliseconds; endless if nothing was acknowledged."""
     from benchmarks.claims.people.ledger import percentile
 
-    return 1000 * percentile(phase.latencies, 0.95)
+    return 1000 * percentile(phase.latencies, 0.95) if phase.latencies else math.inf
 
 
 def rows(kind: str, run: Run) -> Iterator[tuple[str, Measurement]]:
