@@ -209,7 +209,7 @@ def test_another_raters_task_is_not_there(database: Database, people: People) ->
     bob = people("Bob")
     assert task is not None
     for act in (
-        lambda: desk.task(task.id, bob),
+        lambda: desk.asked(task.id, bob),
         lambda: desk.submit(task.id, bob, as_shown(task)),
         lambda: desk.save_draft(task.id, bob, {}),
         lambda: desk.report_problem(task.id, bob, "?"),

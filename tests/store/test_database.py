@@ -43,6 +43,19 @@ def test_migrations_make_exactly_the_tables_that_queries_know(database_url: str,
             assert keys == {(k.parent.name, k.column.table.name) for k in table.foreign_keys}
 
 
+def test_writers_of_one_process_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = [Prompt.of(f"Question {number}?") for number in range(40)]
+    with Database.open(URL, tmp_path) as db, ThreadPoolExecutor(8) as threads:
+        monkeypatch.setattr(database, "WAIT_SECONDS", 0.05)  # SQLite itself was told 30 seconds
+        with db.begin():
+            refused = threads.submit(Records(db).prompts.add, prompts[:1])
+            with pytest.raises(StoreError, match="busy"):
+                refused.result(timeout=15)
+            assert db.engine.pool.checkedout() == 1  # who waits holds no connection
+        monkeypatch.undo()
+        assert sum(threads.map(lambda prompt: Records(db).prompts.add([prompt]), prompts)) == len(prompts)
+
+
 def test_migrating_again_changes_nothing(database_url: str, tmp_path: Path) -> None:
     with Database.open(database_url, tmp_path) as db, db.begin() as connection:
         assert migrate(connection) == 0

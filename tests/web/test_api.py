@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -16,6 +17,7 @@ from tutelage.preferences.desk import Desk
 from tutelage.preferences.gold import SPLIT, shipped_gold
 from tutelage.store import tables
 from tutelage.store.records import Records
+from tutelage.web.limits import SIGN_IN_FROM_ADDRESS
 from tutelage.web.site import Site
 
 AsPerson = Callable[..., Person]
@@ -216,6 +218,21 @@ def test_signing_in_is_limited_by_name_and_says_when_to_try_again(
     assert {a.status_code for a in answers[:7]} == {401}
     assert answers[-1].status_code == 429 and int(answers[-1].headers["retry-after"]) > 0
     assert visitor.post("/api/sign-in", json={"name": "Ada", "password": PASSWORD}).status_code == 429
+
+
+def test_an_office_signs_in_from_one_address_and_a_guesser_there_is_held_back(
+    visitor: TestClient, site: Site, person: AsPerson
+) -> None:
+    site.accounts._hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    for number in range(SIGN_IN_FROM_ADDRESS.burst // 2 + 1):  # each accepts an invitation and signs in
+        name = f"Rater {number}"
+        link = f"/invite/{site.accounts.invite('rater')}"
+        form = {"name": name, "password": PASSWORD}
+        assert visitor.post(link, data=form, follow_redirects=False).status_code == 303
+        assert visitor.post("/api/sign-in", json={"name": name, "password": PASSWORD}).status_code == 200
+    guesses = [visitor.post("/api/sign-in", json={"name": f"R{n}", "password": "x"}) for n in range(60)]
+    assert [g.status_code for g in guesses].count(401) <= SIGN_IN_FROM_ADDRESS.burst + 15
+    assert guesses[-1].status_code == 429
 
 
 def test_a_wrong_name_is_told_as_a_wrong_password(visitor: TestClient, person: AsPerson) -> None:

@@ -37,3 +37,14 @@ def test_a_flood_of_names_is_forgotten_the_oldest_first() -> None:
     assert len(limiter._buckets) == limits.MOST
     assert limiter.wait("sign-in", str(limits.MOST + 9), rule) == 1.0
     assert limiter.wait("sign-in", "0", rule) == 0
+
+
+def test_what_was_in_order_gives_its_token_back_and_no_more_than_the_burst() -> None:
+    limiter = Limiter(lambda: 0.0)
+    rule = Rule(burst=2, rate=1)
+    limiter.give_back("sign-in", "office", rule)  # nothing was taken
+    for _ in range(10):
+        assert limiter.wait("sign-in", "office", rule) == 0
+        limiter.give_back("sign-in", "office", rule)
+    limiter.give_back("sign-in", "office", rule)
+    assert [limiter.wait("sign-in", "office", rule) for _ in range(3)] == [0, 0, 1.0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -37,6 +37,26 @@ def choose(candidates: Sequence[str], rater: Rater, rng: random.Random) -> str:
     return rng.choice(candidates)
 
 
+class Waiting:
+    """Units that want another rater, by prompt. There are many more of them than a rater had, so those are counted."""
+
+    def __init__(self, units: Mapping[str, Unit]) -> None:
+        self._units = dict(units)
+        self._prompts = {unit.id: prompt for prompt, unit in units.items()}
+
+    def without(self, had: Iterable[str]) -> dict[str, Unit]:
+        """All but the units in `had`, in the same order."""
+        left = self._units.copy()
+        for unit in had:
+            if unit in self._prompts:
+                del left[self._prompts[unit]]
+        return left
+
+    def count(self, had: Iterable[str]) -> int:
+        """How many these are; no unit stands twice in `had`."""
+        return len(self._units) - sum(unit in self._prompts for unit in had)
+
+
 FRESH_SECONDS = 1.0
 """How old the list of what waits may be; a task is given only after its unit was counted anew."""
 
@@ -47,7 +67,7 @@ class Dealer:
     def __init__(self, settings: PeopleSettings, seed: int) -> None:
         self._settings, self._seed, self._pool = settings, seed, Pool()
         self._gold: dict[str, Row[Any]] = {}
-        self._wanted: dict[str, Unit] = {}
+        self._wanted = Waiting({})
         self._read = -math.inf
 
     def deal(self, connection: Connection, rater: Rater) -> Row[Any] | None:
@@ -63,7 +83,7 @@ class Dealer:
         gold = rng.choice(known) if known and rng.random() < self._settings.gold_rate else None
         for again in (False, True):
             self._refresh(connection, now=again)
-            waiting = {p: unit for p, unit in self._wanted.items() if unit.id not in had}
+            waiting = self._wanted.without(had)
             if waiting and gold is not None:
                 return _add(connection, rater, gold.prompt_id, gold.responses, "gold", rng)
             unit = self._claim(connection, rater, waiting, rng, wait=again)
@@ -79,7 +99,7 @@ class Dealer:
         done = sum(row.state == "done" for row in rows)
         practised = sum(row.kind == "calibration" for row in rows)
         practice = min(max(self._settings.calibration - practised, 0), len(self._gold.keys() - had))
-        waiting = len(self._wanted) - sum(unit.id in had for unit in self._wanted.values())
+        waiting = self._wanted.count(had)
         return Progress(done, done + sum(row.state == "open" for row in rows) + practice + waiting)
 
     def _refresh(self, connection: Connection, now: bool = False) -> None:
@@ -88,7 +108,7 @@ class Dealer:
             return
         full = people.full_units(connection, self._settings.overlap, self._since)
         units = self._pool.units(connection)
-        self._wanted = {prompt: unit for prompt, unit in units.items() if unit.id not in full}
+        self._wanted = Waiting({prompt: unit for prompt, unit in units.items() if unit.id not in full})
         self._gold = people.gold_of(connection)
         self._read = time.monotonic()
 

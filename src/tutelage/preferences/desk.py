@@ -31,6 +31,15 @@ LOWEST, HIGHEST = 1, 5
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What was asked, without the texts: `shown` are the ids of the responses in the order shown."""
+
+    id: str
+    kind: Kind
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Task:
     """One prompt for one rater, its responses in the order shown. `done` of `to_do` are behind them."""
 
@@ -41,6 +50,11 @@ class Task:
     draft: Mapping[str, Any] | None
     done: int
     to_do: int
+
+    @property
+    def asked(self) -> Asked:
+        """The same without the texts."""
+        return Asked(self.id, self.kind, tuple(r.id for r in self.responses))
 
 
 @dataclass(frozen=True)
@@ -97,10 +111,11 @@ class Desk:
             row = people.open_task(connection, rater.id) or self._dealer.deal(connection, rater)
             return None if row is None else self._task(connection, rater, row)
 
-    def task(self, task_id: str, rater: Rater) -> Task:
-        """One of the rater's own tasks. Raises `StoreError` if it is not there."""
+    def asked(self, task_id: str, rater: Rater) -> Asked:
+        """What one of the rater's own tasks asks. Raises `StoreError` if it is not there."""
         with self._database.read() as connection:
-            return self._task(connection, rater, _own(connection, task_id, rater))
+            row = _own(connection, task_id, rater)
+        return Asked(row.id, row.kind, tuple(row.shown))
 
     def save_draft(self, task_id: str, rater: Rater, content: Mapping[str, Any]) -> None:
         """Keep what the page wants to find again. Raises `StoreError` if the task is not there or is done."""

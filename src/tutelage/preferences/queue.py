@@ -50,10 +50,10 @@ class Queue:
     raters: tuple[RaterRow, ...]
 
 
-def read_queue(database: Database, settings: PeopleSettings) -> Queue:
-    """The state of the work now."""
+def read_queue(database: Database, settings: PeopleSettings, pool: Pool | None = None) -> Queue:
+    """The state of the work now. Whoever looks again and again keeps a `pool`, which is read once."""
     with database.read() as connection:
-        units = [unit.id for unit in Pool().units(connection).values()]
+        units = [unit.id for unit in (pool or Pool()).units(connection).values()]
         people = [rater_of(row) for row in connection.execute(select(tables.raters)).all()]
         joined = tables.tasks.outerjoin(
             tables.judgements, tables.judgements.c.id == tables.tasks.c.judgement_id

@@ -7,6 +7,7 @@ Takes a URL, makes an engine with its tables up to date. Left out on purpose: wh
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from tutelage.store.migrations import MIGRATIONS, migrate, version
 
 WAIT_SECONDS = 30.0
 """How long a writer waits for another one before it gives up."""
+CONNECTIONS = 40
+"""At once, and kept: as many as a server has threads. A new one for each request would cost more than the request."""
 
 
 class Database:
@@ -29,6 +32,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._one_writer = engine.url.get_backend_name() == "sqlite"
+        self._writing = threading.Lock()
 
     @classmethod
     def open(cls, url: str, project: Path | None = None) -> Self:
@@ -38,7 +43,7 @@ class Database:
         """
         place = _located(url, project)
         try:
-            engine = create_engine(place, connect_args=_connect_args(place), pool_pre_ping=True)
+            engine = create_engine(place, **_arguments(place), pool_pre_ping=True)
         except ImportError as problem:
             raise StoreError(
                 f"the database '{_shown(place)}' cannot be used: {_first_line(problem)}; for PostgreSQL "
@@ -66,7 +71,7 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction that may write: all or nothing is kept. Database faults become one sentence."""
-        with self._transaction(self.engine.execution_options(writes=True)) as connection:
+        with self._turn(), self._transaction(self.engine.execution_options(writes=True)) as connection:
             yield connection
 
     @contextmanager
@@ -83,6 +88,22 @@ class Database:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
         with self._transaction(engine) as connection:
             yield _Moment(self.engine, connection)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One writer of this process at a time where there can be only one.
+
+        SQLite's own way of waiting is to look again every now and then, up to 100 ms later, whoever came first.
+        """
+        if not self._one_writer:
+            yield
+            return
+        if not self._writing.acquire(timeout=WAIT_SECONDS):
+            raise _busy(_shown(self.engine.url))
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
@@ -138,8 +159,14 @@ def _located(url: str, project: Path | None) -> URL:
     return place
 
 
-def _connect_args(place: URL) -> dict[str, Any]:
-    return {"timeout": WAIT_SECONDS} if place.get_backend_name() == "sqlite" else {}
+def _arguments(place: URL) -> dict[str, Any]:
+    # The last one used is taken first: its caches are warm.
+    kept = {"pool_size": CONNECTIONS, "pool_use_lifo": True}
+    if place.get_backend_name() != "sqlite":
+        return kept
+    waits = {"connect_args": {"timeout": WAIT_SECONDS}}
+    in_memory = place.database in (None, "", ":memory:")  # one connection a thread, and no others
+    return waits if in_memory else kept | waits
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
@@ -173,9 +200,7 @@ def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
     if "readonly" in said or "unable to open" in said:
         return StoreError(f"the database {where} cannot be written ({said}): check the folder's permissions")
     if "locked" in said:
-        return StoreError(
-            f"the database {where} was busy for {WAIT_SECONDS:.0f} seconds: stop the other program"
-        )
+        return _busy(where)
     if "FOREIGN KEY" in said or "foreign key" in said:
         return StoreError(
             f"the database {where} lacks the prompt that a record belongs to: add prompts first"
@@ -186,6 +211,10 @@ def _explained(problem: SQLAlchemyError, where: str) -> TutelageError:
         )
     kind = "refused" if isinstance(problem, DatabaseError) else "could not be asked"
     return StoreError(f"the database {where} {kind}: {said}")
+
+
+def _busy(where: str) -> StoreError:
+    return StoreError(f"the database {where} was busy for {WAIT_SECONDS:.0f} seconds: stop the other program")
 
 
 def _shown(place: URL) -> str:

@@ -68,17 +68,18 @@ class Invitation(BaseModel):
     days: Annotated[int, Field(ge=1, le=90)] = 14
 
 
-def site(request: Request) -> Site:
+# These wait for nothing, so they need no thread of their own, which `async` keeps them from getting.
+async def site(request: Request) -> Site:
     """The project that is served."""
     return request.state.site
 
 
-def rater(request: Request) -> Rater:
+async def rater(request: Request) -> Rater:
     """Who asks; the gate has let nobody else through."""
     return request.state.rater
 
 
-def write(request: Request) -> Rater:
+async def write(request: Request) -> Rater:
     """Who writes: with the token of the session, and not too often."""
     if not csrf_holds(request.state.session, request.headers.get(CSRF_HEADER, "")):
         raise HTTPException(403, f"send the header {CSRF_HEADER} that signing in gave")
@@ -99,8 +100,16 @@ def hold_back(request: Request, what: str, who: str, rule: Any) -> None:
 
 def hold_back_address(request: Request) -> None:
     """The same for whoever tries to get in from one address."""
-    address = request.client.host if request.client else ""
-    hold_back(request, "sign-in from", address, SIGN_IN_FROM_ADDRESS)
+    hold_back(request, "sign-in from", _address(request), SIGN_IN_FROM_ADDRESS)
+
+
+def got_in(request: Request) -> None:
+    """Who got in has not guessed: an office behind one address does not use up its attempts."""
+    request.state.site.limiter.give_back("sign-in from", _address(request), SIGN_IN_FROM_ADDRESS)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 SiteOf = Annotated[Site, Depends(site)]
@@ -113,7 +122,9 @@ def signed_in(request: Request, name: str, password: str) -> str:
     """A new session's token. Raises `HTTPException` if it was tried too often, `TutelageError` if it is wrong."""
     hold_back_address(request)
     hold_back(request, "sign-in as", name.strip().casefold(), SIGN_IN_AS_NAME)
-    return request.state.site.accounts.login(name, password)
+    token = request.state.site.accounts.login(name, password)
+    got_in(request)
+    return token
 
 
 @router.post("/sign-in")
@@ -160,9 +171,9 @@ def draft(at: SiteOf, who: Writing, given: Draft) -> dict[str, bool]:
 @router.post("/submit")
 def submit(at: SiteOf, who: Writing, given: Submission) -> dict[str, Any]:
     """Hand an answer in. The same one again is the same answer; another one for the same task is refused."""
-    task = at.desk.task(given.task, who)
-    submitted = at.desk.submit(task.id, who, blind.answer(task, given))
-    return blind.result(task, submitted)
+    asked = at.desk.asked(given.task, who)
+    submitted = at.desk.submit(asked.id, who, blind.answer(asked, given))
+    return blind.result(asked, submitted)
 
 
 @router.post("/undo")

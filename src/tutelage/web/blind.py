@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from tutelage.core.errors import DataError
-from tutelage.preferences.desk import HIGHEST, LOWEST, VALUES, Answer, Outcome, Submitted, Task
+from tutelage.preferences.desk import HIGHEST, LOWEST, VALUES, Answer, Asked, Outcome, Submitted, Task
 
 LETTERS = "ABCDEFGHI"
 LONGEST_TEXT = 8_000
@@ -62,51 +62,51 @@ def shown(task: Task) -> Shown:
     )
 
 
-def answer(task: Task, given: Given) -> Answer:
+def answer(asked: Asked, given: Given) -> Answer:
     """What came back, with the letters turned into responses again. Raises `DataError` for a strange letter."""
     return Answer(
-        ranking=tuple(tuple(response_id(task, letter) for letter in group) for group in given.ranking),
+        ranking=tuple(tuple(response_id(asked, letter) for letter in group) for group in given.ranking),
         outcome=given.outcome,
-        scores={response_id(task, letter): dict(of) for letter, of in given.scores.items() if of},
+        scores={response_id(asked, letter): dict(of) for letter, of in given.scores.items() if of},
         reason=given.reason.strip(),
         better=given.better.strip(),
         seconds=given.seconds,
     )
 
 
-def response_id(task: Task, letter: str) -> str:
+def response_id(asked: Asked, letter: str) -> str:
     """The response under a letter. Raises `DataError` if there is none."""
     place = LETTERS.find(letter)
-    if not 0 <= place < len(task.responses):
-        raise DataError(f"this prompt has no response {letter}: it has {len(task.responses)}")
-    return task.responses[place].id
+    if not 0 <= place < len(asked.shown):
+        raise DataError(f"this prompt has no response {letter}: it has {len(asked.shown)}")
+    return asked.shown[place]
 
 
-def letters(task: Task, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+def letters(asked: Asked, groups: Sequence[Sequence[str]]) -> list[list[str]]:
     """Tie groups of response ids as letters."""
-    named = _letters(task)
+    named = _letters(asked)
     return [sorted(named[i] for i in group if i in named) for group in groups]
 
 
-def in_letters(task: Task, text: str) -> str:
+def in_letters(asked: Asked, text: str) -> str:
     """A text that names responses as `{id}`, with their letters instead."""
-    for response, letter in _letters(task).items():
+    for response, letter in _letters(asked).items():
         text = text.replace(f"{{{response}}}", letter)
     return text
 
 
-def _letters(task: Task) -> dict[str, str]:
-    return {r.id: letter for letter, r in zip(LETTERS, task.responses, strict=False)}
+def _letters(asked: Asked) -> dict[str, str]:
+    return dict(zip(asked.shown, LETTERS, strict=False))
 
 
-def result(task: Task, submitted: Submitted) -> dict[str, Any]:
+def result(asked: Asked, submitted: Submitted) -> dict[str, Any]:
     """What the rater learns after submitting: in practice whether it agreed and why, else nothing."""
-    if task.kind != "calibration":
+    if asked.kind != "calibration":
         return {"submitted": True}
     said: Mapping[str, str] = submitted.explanation or {}
     return {
         "submitted": True,
         "agreed": submitted.agreed,
-        "expected": letters(task, submitted.expected),
-        "explanation": {name: in_letters(task, said[name]) for name in VALUES if said.get(name)},
+        "expected": letters(asked, submitted.expected),
+        "explanation": {name: in_letters(asked, said[name]) for name in VALUES if said.get(name)},
     }

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from tutelage.core.errors import TutelageError
-from tutelage.preferences.queue import Queue, read_queue
+from tutelage.preferences.queue import Queue
 from tutelage.web.site import Site
 
 FORMAT = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,8 +32,7 @@ def healthz(request: Request) -> Response:
 def metrics(request: Request) -> Response:
     """How the work stands, for Prometheus."""
     site: Site = request.state.site
-    queue = read_queue(site.database, site.desk.settings)
-    return PlainTextResponse(exposition(queue), media_type=FORMAT)
+    return PlainTextResponse(exposition(site.queue()), media_type=FORMAT)
 
 
 def exposition(queue: Queue) -> str:

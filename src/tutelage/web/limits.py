@@ -47,3 +47,10 @@ class Limiter:
             if len(self._buckets) > MOST:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - left) / rule.rate
+
+    def give_back(self, what: str, who: str, rule: Rule) -> None:
+        """Put a token back that was taken for something that turned out to be in order."""
+        with self._lock:
+            if (what, who) in self._buckets:
+                left, seen = self._buckets[what, who]
+                self._buckets[what, who] = (min(rule.burst, left + 1), seen)

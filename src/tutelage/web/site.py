@@ -9,6 +9,8 @@ from pathlib import Path
 from tutelage.pipeline.people import guideline_version, guidelines_of
 from tutelage.preferences.accounts import Accounts
 from tutelage.preferences.desk import Desk
+from tutelage.preferences.pool import Pool
+from tutelage.preferences.queue import Queue, read_queue
 from tutelage.store.database import Database
 from tutelage.web.limits import Limiter
 
@@ -26,7 +28,12 @@ class Site:
     accounts: Accounts
     desk: Desk
     limiter: Limiter = field(default_factory=Limiter)
+    pool: Pool = field(default_factory=Pool)
     metrics_token: str = field(default_factory=lambda: os.environ.get(METRICS_TOKEN, ""))
+
+    def queue(self) -> Queue:
+        """How the work stands now."""
+        return read_queue(self.database, self.desk.settings, self.pool)
 
     @property
     def guidelines(self) -> str:

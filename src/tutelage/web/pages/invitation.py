@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from tutelage.core.errors import TutelageError
 from tutelage.preferences.accounts import SHORTEST_PASSWORD
-from tutelage.web.api import hold_back_address
+from tutelage.web.api import got_in, hold_back_address
 from tutelage.web.doors import set_session
 from tutelage.web.render import message, page
 
@@ -34,6 +34,7 @@ def accept(
     try:
         hold_back_address(request)
         rater = accounts.accept(token, name, password)
+        got_in(request)
         session = accounts.login(rater.name, password)
     except HTTPException as refused:
         return _form(request, token, refused.status_code, str(refused.detail), name)

@@ -14,7 +14,7 @@ from nicegui import html, ui
 
 from tutelage.core.errors import TutelageError
 from tutelage.preferences.accounts import Rater
-from tutelage.preferences.queue import Queue, RaterRow, read_queue
+from tutelage.preferences.queue import Queue, RaterRow
 from tutelage.web.doors import LOOKING, OWNING, SIGN_IN
 from tutelage.web.pages.frame import bar, head
 from tutelage.web.site import Site
@@ -61,7 +61,7 @@ class OverviewPage:
     async def _look(self) -> None:
         if not await self._may(LOOKING):
             return
-        queue = await asyncio.to_thread(read_queue, self.site.database, self.site.desk.settings)
+        queue = await asyncio.to_thread(self.site.queue)
         if queue == self._shown:
             return
         self._shown = queue

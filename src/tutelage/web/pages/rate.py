@@ -210,7 +210,7 @@ class RatePage:
         given = blind.Given.model_validate(
             {**self.details.plain(), "ranking": ranking, "seconds": round(self._seconds, 1)}
         )
-        answer = blind.answer(task, given)
+        answer = blind.answer(task.asked, given)
         submitted = await asyncio.to_thread(self.site.desk.submit, task.id, self.rater, answer)
         self.task, self._last = None, (task.id, self._content())
         if task.kind == "calibration":

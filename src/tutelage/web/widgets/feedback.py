@@ -19,7 +19,7 @@ def explain(
     task: Task, submitted: Submitted, widget: RankingWidget, go_on: Callable[[], Awaitable[None]]
 ) -> None:
     """Show it in the current slot; the responses stand below, to be read again."""
-    learnt = blind.result(task, submitted)
+    learnt = blind.result(task.asked, submitted)
     seen = blind.shown(task)
     with html.div().classes("column-page"):
         html.h1(_heading(learnt, widget), id="learnt", tabindex="-1")
