@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from tutelage.core.errors import DataError, StoreError
 from tutelage.store import tables
 from tutelage.store.database import Database
-from tutelage.store.people import leave_tasks, require_text
+from tutelage.store.people import leave_tasks, require_plain, require_text
 from tutelage.store.records import stamp
 
 Role = Literal["owner", "rater", "viewer"]
@@ -63,9 +63,13 @@ class Accounts:
     def invite(
         self, role: str, *, name: str = "", groups: Mapping[str, str] | None = None, days: float = 14
     ) -> str:
-        """Open an invitation; returns its token, which is kept nowhere. Raises `DataError` for a strange role."""
+        """Open an invitation; returns its token, which is kept nowhere.
+
+        Raises `DataError` for a strange role, or a text that cannot be kept.
+        """
         if role not in ROLES:
             raise DataError(f"there is no role '{role}': choose from {', '.join(ROLES)}")
+        require_plain([name, dict(groups or {})])
         token = secrets.token_urlsafe(24)
         row = {
             "token": _hashed(token),
