@@ -102,7 +102,7 @@ class Accounts:
         hashed = self._hasher.hash(password)
         with self._database.begin() as connection:
             invited = _open_invitation(connection, token, lock=True)
-            key = _key(name)
+            key = name_key(name)
             if connection.execute(select(tables.raters.c.id).where(tables.raters.c.name_key == key)).first():
                 raise DataError(f"the name '{name}' is taken: choose another one")
             rater = Rater(secrets.token_hex(8), name, invited.role, dict(invited.groups))
@@ -195,12 +195,13 @@ def _named(name: str) -> str:
     return name
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """A name as it is looked up: case and spaces around and between words do not count."""
     return " ".join(name.split()).casefold()
 
 
 def _by_name(connection: Connection, name: str) -> Row[Any] | None:
-    return connection.execute(select(tables.raters).where(tables.raters.c.name_key == _key(name))).first()
+    return connection.execute(select(tables.raters).where(tables.raters.c.name_key == name_key(name))).first()
 
 
 def _open_invitation(connection: Connection, token: str, lock: bool = False) -> Row[Any]:
