@@ -90,7 +90,9 @@ class Senders:
     def __init__(self, scene: Scene, role: str, seed: int) -> None:
         self.scene, self.role, self.draw = scene, role, random.Random(seed)
         known = role != "nobody"
-        self.people = [scene.join(role) if known else scene.stranger() for _ in range(AT_ONCE if known else 1)]
+        self.people = [
+            scene.join(role) if known else scene.stranger() for _ in range(AT_ONCE if known else 1)
+        ]
         self.raters: dict[str, Rater] = {one.name: one for one in scene.people.accounts.raters()}
         self._tasks: dict[str, str] = {}
         self._turn = 0
@@ -151,7 +153,7 @@ def fuzz(scene: Scene, role: str, examples: int, seed: int) -> Heard:
     senders = Senders(scene, role, seed)
     by_hand(senders, listed, heard)
     asked = by_schema(senders, listed, heard, examples, seed)
-    missing = {path for path in listed["paths"]} - asked
+    missing = set(listed["paths"]) - asked
     if missing:
         raise RuntimeError(f"never asked for {sorted(missing)}")
     return heard
@@ -169,15 +171,16 @@ def by_hand(senders: Senders, listed: dict[str, Any], heard: Heard) -> None:
                 where = path.replace("{token}", "x").replace("{rater_id}", "x")
                 kind = TYPES[0] if odd[:1] in b'{["n' and n % 4 else TYPES[n % len(TYPES)]
                 headers = {"Content-Type": kind, "X-Forwarded-For": senders.address()}
-                for verb, to, body in ((method.upper(), where, odd.replace(b"%T", task)), ("GET", "/api/next", None)):
+                for verb, to, body in (
+                    (method.upper(), where, odd.replace(b"%T", task)),
+                    ("GET", "/api/next", None),
+                ):
                     answer = person.ask(verb, to, body=body, headers=headers)
                     heard.note(verb, to, answer.status, senders.role)
                 senders.renew(person)
 
 
-def by_schema(
-    senders: Senders, listed: dict[str, Any], heard: Heard, examples: int, seed: int
-) -> set[str]:
+def by_schema(senders: Senders, listed: dict[str, Any], heard: Heard, examples: int, seed: int) -> set[str]:
     """What schemathesis thinks of. Returns the addresses that it asked for."""
     import schemathesis
     from schemathesis.config import SchemathesisConfig

@@ -1,6 +1,6 @@
 """Do the pages withstand what is sent to them: every kind of request, and every attack that we know to try?
 
-Both rows talk to `tutelage serve rate` over HTTP. Fuzzing (`fuzzing.py`) looks for answers of 500 and above; the attacks
+Both rows talk to `tutelage serve rate` over HTTP. Fuzzing (`fuzzing.py`) looks for answers of 500 and above; attacks
 (`intrusion/`, told in docs/concepts/security-of-the-pages.md) for what success would leave behind. The tests
 take away what stops an attack, and see it get through.
 """
@@ -17,7 +17,9 @@ EXAMPLES, SEED = 12, 1
 """Random cases an endpoint and kind, after the boundary cases."""
 NONE = (Bound("=", 0.0),)
 CLAIMS = (
-    Claim("fuzzing", "answers of 500 or above when every endpoint is fuzzed, pages included", "answers", NONE),
+    Claim(
+        "fuzzing", "answers of 500 or above when every endpoint is fuzzed, pages included", "answers", NONE
+    ),
     Claim("attacks", "attacks on the pages that got through", "attacks", NONE),
 )
 
@@ -42,7 +44,9 @@ def fuzzing(examples: int) -> Measurement:
         failures += heard.failures if alive else [*heard.failures, f"the server does not answer after {role}"]
     kinds = {f"{k}xx": sum(n for s, n in statuses.items() if s // 100 == k) for k in (2, 3, 4)}
     told = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-    note = f"{sum(statuses.values())} requests as {', '.join(ROLES)}: {told}, of them {statuses[429]} held back"
+    note = (
+        f"{sum(statuses.values())} requests as {', '.join(ROLES)}: {told}, of them {statuses[429]} held back"
+    )
     if failures:
         note += f"; {', '.join(sorted(set(failures))[:5])}"
     return Measurement(len(failures), sum(statuses.values()), seed=SEED, note=note)

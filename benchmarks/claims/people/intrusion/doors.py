@@ -149,9 +149,7 @@ def session_fixation(scene: Scene) -> Iterator[Try]:
 
 def cookie_flags(scene: Scene) -> Iterator[Try]:
     ada = scene.join()
-    answer = scene.stranger().ask(
-        "POST", "/api/sign-in", json_body={"name": ada.name, "password": PASSWORD}
-    )
+    answer = scene.stranger().ask("POST", "/api/sign-in", json_body={"name": ada.name, "password": PASSWORD})
     cookie = answer.headers["set-cookie"].lower()
     yield Try("a script reads the session", "httponly" not in cookie)
     yield Try("another site's request carries the session", "samesite=strict" not in cookie)
@@ -171,9 +169,7 @@ def password_guessing(scene: Scene) -> Iterator[Try]:
         tried += answer == TRIED
     most = SIGN_IN_AS_NAME.burst + 2
     yield Try(f"one name from {GUESSES} addresses, in {len(spelled)} spellings", not 0 < tried <= most)
-    yield Try(
-        "the right password among too many guesses", _guess(scene, name, PASSWORD, "10.2.0.1") < 400
-    )
+    yield Try("the right password among too many guesses", _guess(scene, name, PASSWORD, "10.2.0.1") < 400)
     tried = sum(_guess(scene, f"Name {n}", "password", "10.3.0.1") == TRIED for n in range(GUESSES))
     most = SIGN_IN_FROM_ADDRESS.burst + 5
     yield Try(f"{GUESSES} names from one address", not 0 < tried <= most)
@@ -210,9 +206,7 @@ def invitations(scene: Scene) -> Iterator[Try]:
 
     def accept(n: int) -> None:
         form = {"name": f"Racer {n}", "password": PASSWORD}
-        sent = scene.stranger().ask(
-            "POST", path, form=form, headers={"X-Forwarded-For": f"10.5.{n}.1"}
-        )
+        sent = scene.stranger().ask("POST", path, form=form, headers={"X-Forwarded-For": f"10.5.{n}.1"})
         answers.append(sent.status)
 
     racers = [threading.Thread(target=accept, args=(n,)) for n in range(8)]
@@ -226,7 +220,9 @@ def invitations(scene: Scene) -> Iterator[Try]:
     yield Try("an invitation used by eight at the same moment", len(accounts) > 1)
     role = {"name": "Riser", "password": PASSWORD, "role": "owner", "groups": "x=y"}
     scene.stranger().ask("POST", scene.invite("rater"), form=role, headers={"X-Forwarded-For": "10.6.0.1"})
-    yield Try("a role in the form of a rater's invitation", scene.people.accounts.named("Riser").role != "rater")
+    yield Try(
+        "a role in the form of a rater's invitation", scene.people.accounts.named("Riser").role != "rater"
+    )
     listed = json.loads(owner.ask("GET", "/api/raters").body)
     secret = any({"password", "token", "session"} & set(row) for row in listed)
     yield Try("the list of raters holds a hash of a password", secret)

@@ -1,4 +1,4 @@
-"""Requests that another site or page makes in somebody's name, and what it could do with ours: forgery, frames, lures."""
+"""Requests that another site makes in somebody's name, and what it could do with ours: forgery, frames, lures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is attacked: a project of real prompts with `tutelage serve rate` before it, people who are signed in, the store.
+"""What is attacked: a project of real prompts with `tutelage serve rate` before it, people signed in, the store.
 
 Requests go over HTTP as anybody may send them, with paths and headers as they are given. Left out on purpose: a
 proxy with TLS, which is the user's own.
@@ -28,10 +28,12 @@ COOKIE = "tutelage_session"
 RECIPE = """# Made for the claims about the pages
 name: Kitchen table
 data: {{evaluation: evaluation}}
-people: {{overlap: 50, calibration: {practice}, gold_rate: 0.0}}
+people: {{overlap: {overlap}, calibration: {practice}, gold_rate: 0.0}}
 """
 GUIDELINES = "# How to rank\n\nAsk **what serves best**.\n\n- Read to the end.\n- Say why in a sentence.\n"
 Conversation = Sequence[Mapping[str, str]]
+Asked = Sequence[tuple[Conversation, Sequence[str]]]
+"""Prompts, each with the responses to rank."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Scene:
     def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """A request to the letter: nothing is normalised."""
         self.requests += 1
-        connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=20)
+        connection = http.client.HTTPConnection(urlsplit(self.address).netloc, timeout=120)
         connection._validate_path = lambda _: None  # type: ignore[attr-defined]
         try:
             connection.request(method, path, body, dict(headers))
@@ -147,7 +149,7 @@ class Scene:
         return self.stranger().ask("GET", "/healthz").status == 200
 
 
-def starter(count: int) -> list[tuple[Conversation, list[str]]]:
+def starter(count: int) -> Asked:
     """Prompts of the shipped rankings with their responses; the second has nine, its own and other prompts'."""
     from tutelage.data.packs import FILES, pack_folder
 
@@ -161,15 +163,13 @@ def starter(count: int) -> list[tuple[Conversation, list[str]]]:
     return found
 
 
-def make_project(
-    folder: Path, asked: Sequence[tuple[Conversation, Sequence[str]]], practice: int = 0
-) -> Path:
+def make_project(folder: Path, asked: Asked, practice: int = 0, overlap: int = 50) -> Path:
     """A project as `sample` leaves it: prompts, each with the responses of one policy."""
     from tutelage.core.records import Artifact, Message, Prompt, Response
     from tutelage.store.database import Database
     from tutelage.store.records import Records
 
-    (folder / "tutelage.yaml").write_text(RECIPE.format(practice=practice), encoding="utf-8")
+    (folder / "tutelage.yaml").write_text(RECIPE.format(practice=practice, overlap=overlap), encoding="utf-8")
     (folder / "guidelines.md").write_text(GUIDELINES, encoding="utf-8")
     policy = Artifact("sft", {}, {}, seed=1, version="0", finished="2026-01-01T00:00:00+00:00")
     with Database.open("sqlite:///tutelage.db", folder) as database:
@@ -184,14 +184,12 @@ def make_project(
 
 
 @contextmanager
-def served(
-    name: str, asked: Sequence[tuple[Conversation, Sequence[str]]], practice: int = 0
-) -> Iterator[Scene]:
+def served(name: str, asked: Asked, practice: int = 0, overlap: int = 50) -> Iterator[Scene]:
     """A project in the workplace, served by the command itself. Raises `RuntimeError` if it does not start."""
     from tutelage.pipeline.people import open_people
     from tutelage.pipeline.project import Project
 
-    folder = make_project(emptied(name), asked, practice)
+    folder = make_project(emptied(name), asked, practice, overlap)
     process = subprocess.Popen(
         command(["serve", "rate", "--port", "0"]),
         cwd=folder,

@@ -37,7 +37,14 @@ def path_traversal(scene: Scene) -> Iterator[Try]:
     here = str(scene.people.folder)
     for path in (f"/static/{here}/tutelage.yaml", f"/static/{quote(here, safe='')}%2ftutelage.yaml"):
         yield Try("an absolute path below /static", "people: {" in stranger.ask("GET", path).text)
-    for path in ("/static/style.css%00.js", "/static/", "/static/.", "/static/theme.py", "/.git/config", "/.env"):
+    for path in (
+        "/static/style.css%00.js",
+        "/static/",
+        "/static/.",
+        "/static/theme.py",
+        "/.git/config",
+        "/.env",
+    ):
         yield Try(path, stranger.ask("GET", path).status == 200)
 
 
@@ -110,11 +117,15 @@ def too_much(scene: Scene) -> Iterator[Try]:
         yield Try(f"a body without end to {path}", _flood(scene, ada, method, path, chunked=True))
     upload = b'--b\r\nContent-Disposition: form-data; name="name"; filename="x"\r\n\r\n'
     upload += b"x" * (MOST + 1) + b"\r\n--b--\r\n"
-    sent = ada.ask("POST", "/sign-in", body=upload, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    sent = ada.ask(
+        "POST", "/sign-in", body=upload, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
     yield Try("a file to a form", sent.done)
     header = ada.ask("GET", "/api/me", headers={"X-Long": "x" * 60_000})
     many = ada.ask("GET", "/api/me", headers={f"X-{n}": "x" * 200 for n in range(90)})
-    yield Try("60 kB of a header, and 90 headers: the server is gone", not scene.alive() or header.status >= 500)
+    yield Try(
+        "60 kB of a header, and 90 headers: the server is gone", not scene.alive() or header.status >= 500
+    )
     yield Try("90 headers", many.status >= 500)
     yield Try("50 requests that never end: nobody else is answered", not _answers_beside(scene, 50))
 

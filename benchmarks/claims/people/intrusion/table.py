@@ -29,7 +29,9 @@ def attempts(scene: Scene) -> Iterator[tuple[Attack, list[Try]]]:
 def table() -> str:
     """The attacks as a table in Markdown."""
     rows = [f"| {a.name} | {a.tried} | {a.success} | {a.stopped} |" for a in ATTACKS]
-    return "\n".join(["| attack | what is tried | it got through if | stopped by |", "|---|---|---|---|", *rows])
+    return "\n".join(
+        ["| attack | what is tried | it got through if | stopped by |", "|---|---|---|---|", *rows]
+    )
 
 
 def written(page: str) -> str:
