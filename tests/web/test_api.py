@@ -218,6 +218,15 @@ def test_signing_in_is_limited_by_name_and_says_when_to_try_again(
     assert visitor.post("/api/sign-in", json={"name": "Ada", "password": PASSWORD}).status_code == 429
 
 
+def test_a_name_in_several_spellings_has_one_limit(visitor: TestClient, person: AsPerson) -> None:
+    person("Ada Lovelace")
+    spelled = ["Ada Lovelace", "ada  lovelace", " ADA   LOVELACE"]
+    answers = [
+        visitor.post("/api/sign-in", json={"name": spelled[n % 3], "password": "guess"}) for n in range(10)
+    ]
+    assert [a.status_code for a in answers] == [401] * 8 + [429] * 2
+
+
 def test_a_wrong_name_is_told_as_a_wrong_password(visitor: TestClient, person: AsPerson) -> None:
     person("Ada")
     known = visitor.post("/api/sign-in", json={"name": "Ada", "password": "guess"})

@@ -202,7 +202,10 @@ def filled(page: Page, looks: Looks) -> None:
     looks.at(page, "scores and a better answer")
     page.get_by_role("button", name="All are bad").click()
     for name in ("Guidelines", "Keys", "Report a problem"):
-        page.get_by_role("button", name=name).click()
+        button = page.get_by_role("button", name=name)
+        if not button.is_visible():  # a phone has no keys
+            continue
+        button.click()
         page.locator("dialog[open]").wait_for()
         looks.at(page, name.lower())
         page.keyboard.press("Escape")

@@ -7,7 +7,6 @@ is seen even where the content security policy keeps it from running.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from benchmarks.claims.people.intrusion.attack import Attack, Try
-from benchmarks.claims.people.intrusion.scene import PASSWORD, Conversation, Person, Scene
+from benchmarks.claims.people.intrusion.scene import GUIDELINES, PASSWORD, Conversation, Person, Scene
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -120,7 +119,8 @@ def scripts(scene: Scene) -> Iterator[Try]:
     """A rater and an owner look at everything that others wrote."""
     short = SHORT.replace("@", "name-0")
     ada = scene.join(name=short, groups={payloads("group")[1]: payloads("group")[0]})
-    (scene.people.folder / "guidelines.md").write_text("\n\n".join(payloads("rules")), encoding="utf-8")
+    rules = "\n\n".join([GUIDELINES, *payloads("rules")])
+    (scene.people.folder / "guidelines.md").write_text(rules, encoding="utf-8")
     with browser() as opened:
         yield from _rating(Watcher(opened, scene, ada.session), ada)
         yield from _owning(Watcher(opened, scene, scene.join("owner").session), scene)
@@ -181,8 +181,8 @@ def _owning(watcher: Watcher, scene: Scene) -> Iterator[Try]:
     page.get_by_role("table").wait_for()
     yield from watcher.tries("a name in the overview", "name")
     yield from watcher.tries("groups in the overview", "group")
-    page.get_by_label("Name").fill(SHORT.replace("@", "invited-0"))
-    page.get_by_label("Groups").fill("=".join(payloads("made")[:2]))
+    page.locator("#invite-name").fill(SHORT.replace("@", "invited-0"))
+    page.locator("#invite-groups").fill("=".join(payloads("made")[:2]))
     page.get_by_role("button", name="Make a link").click()
     page.wait_for_timeout(500)
     yield from watcher.tries("the form of an invitation", "invited")
@@ -197,7 +197,7 @@ def _without_account(watcher: Watcher, scene: Scene) -> Iterator[Try]:
     page.get_by_label("Password").fill(PASSWORD)
     yield from watcher.tries("where to go after signing in", "next")
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(re.compile("sign-in"))
+    page.get_by_text("do not belong together").wait_for()
     yield from watcher.tries("the name after a wrong password", "typed")
     for n, text in enumerate(payloads("address")):
         watcher.go(f"/{quote(text)}")
