@@ -15,7 +15,7 @@ import uvicorn
 from argon2 import PasswordHasher
 
 from benchmarks.claims.people import fuzzing, security
-from benchmarks.claims.people.intrusion import doors, forged, stuffed
+from benchmarks.claims.people.intrusion import doors, entry, forged, stuffed
 from benchmarks.claims.people.intrusion.scene import Scene, make_project, starter
 from benchmarks.claims.people.intrusion.scripts import CHROMIUM, KINDS, Watcher, browser, payloads
 from benchmarks.claims.people.intrusion.table import ATTACKS, PAGE, written
@@ -76,8 +76,8 @@ def through(tries: Iterator[Any]) -> list[str]:
         doors.other_peoples_work,
         doors.session_fixation,
         doors.cookie_flags,
-        doors.names_found_out,
-        doors.invitations,
+        entry.names_found_out,
+        entry.invitations,
         forged.forged_writes,
         forged.forged_forms,
         forged.lures,
@@ -90,19 +90,19 @@ def test_an_attack_does_not_get_through(scene: Scene, attack: Any) -> None:
 
 
 def test_guesses_at_a_password_are_held_back_in_every_spelling(scene: Scene) -> None:
-    assert through(doors.password_guessing(scene)) == []
+    assert through(entry.password_guessing(scene)) == []
 
 
 def test_without_limits_guessing_gets_through(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits.Limiter, "wait", lambda *_: 0.0)
-    assert len(through(doors.password_guessing(scene))) == 3
+    assert len(through(entry.password_guessing(scene))) == 3
 
 
 def test_a_limit_for_each_spelling_lets_guesses_through(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api, "name_key", lambda name: name.strip().casefold())
-    assert [what for what in through(doors.password_guessing(scene)) if "spellings" in what]
+    assert [what for what in through(entry.password_guessing(scene)) if "spellings" in what]
 
 
 def test_without_roles_escalation_gets_through(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

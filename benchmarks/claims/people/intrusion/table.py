@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.claims.people.intrusion import doors, forged, scripts, stuffed
+from benchmarks.claims.people.intrusion import doors, entry, forged, scripts, stuffed
 from benchmarks.claims.people.intrusion.attack import Attack, Try
 from benchmarks.claims.people.intrusion.scene import Scene
 
-ATTACKS: tuple[Attack, ...] = (*scripts.ATTACKS, *doors.ATTACKS, *forged.ATTACKS, *stuffed.ATTACKS)
+ATTACKS: tuple[Attack, ...] = (
+    *scripts.ATTACKS,
+    *entry.ATTACKS,
+    *doors.ATTACKS,
+    *forged.ATTACKS,
+    *stuffed.ATTACKS,
+)
 PAGE = Path(__file__).parents[4] / "docs" / "concepts" / "security-of-the-pages.md"
 BEGIN, END = "<!-- attacks -->", "<!-- /attacks -->"
 
