@@ -98,7 +98,7 @@ class Tabs:
 
     def open(self, address: str) -> Page:
         page = self.browser.new_context(**self.options).new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(180_000)
         page.goto(address)
         return page
 

@@ -76,7 +76,7 @@ class Watcher:
             )
         context.add_init_script("window.hacked = window.hacked || ''")
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(180_000)
         self.dialogs: list[str] = []
         self.page.on("dialog", self._dialog)
         self.address = scene.address
