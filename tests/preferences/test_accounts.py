@@ -53,6 +53,13 @@ def test_bad_names_are_refused_and_the_invitation_stays(accounts: Accounts, name
     assert accounts.accept(token, "Ada", PASSWORD).name == "Ada"
 
 
+@pytest.mark.parametrize("text", ["nul\0", "half \ud800"])
+def test_an_invitation_has_text_that_every_database_keeps(accounts: Accounts, text: str) -> None:
+    for given in ({"name": text}, {"groups": {text: "x"}}, {"groups": {"region": text}}):
+        with pytest.raises(DataError):
+            accounts.invite("rater", **given)
+
+
 def test_a_name_is_taken_whatever_its_case(accounts: Accounts) -> None:
     accounts.accept(accounts.invite("rater"), "Ada", PASSWORD)
     with pytest.raises(DataError, match="taken"):

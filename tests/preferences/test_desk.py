@@ -23,7 +23,7 @@ from tutelage.preferences.gold import SPLIT, agreement_with, agrees, shipped_gol
 from tutelage.preferences.queue import read_queue
 from tutelage.store import tables
 from tutelage.store.database import Database
-from tutelage.store.people import claim_unit, given_to_runs, judgements_of
+from tutelage.store.people import DEEPEST, claim_unit, given_to_runs, judgements_of
 from tutelage.store.records import Records, stamp
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +230,35 @@ def test_drafts_come_back_until_the_task_is_done(database: Database, people: Peo
     desk.submit(task.id, ada, as_shown(task))
     with pytest.raises(StoreError, match="already"):
         desk.save_draft(task.id, ada, {})
+
+
+def nested(depth: int) -> list[object]:
+    return [nested(depth - 1)] if depth > 1 else []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"a": nested(DEEPEST)}, "deep"),
+        ({"a": nested(900)}, "deep"),
+        ({"a": [{"b": float("nan")}]}, "finite"),
+        ({"a": float("inf")}, "finite"),
+        ({"a": ["x\0"]}, "U[+]0000"),
+        ({"\ud800": 1}, "half a character"),
+    ],
+)
+def test_a_draft_that_could_not_be_handed_out_again_is_refused(
+    database: Database, people: People, content: dict[str, object], said: str
+) -> None:
+    ada, desk = people("Ada"), Desk(database, NO_PRACTICE, seed=1)
+    task = desk.next(ada)
+    assert task is not None
+    kept = {"a": nested(DEEPEST - 1), "b": [1, 2.5, None, True, "ü"]}
+    desk.save_draft(task.id, ada, kept)
+    with pytest.raises(DataError, match=said):
+        desk.save_draft(task.id, ada, content)
+    again = desk.next(ada)
+    assert again is not None and again.draft == kept
 
 
 def test_undo_withdraws_and_keeps_the_history(database: Database, people: People) -> None:

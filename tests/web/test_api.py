@@ -235,6 +235,15 @@ def test_an_office_signs_in_from_one_address_and_a_guesser_there_is_held_back(
     assert guesses[-1].status_code == 429
 
 
+def test_a_name_in_several_spellings_has_one_limit(visitor: TestClient, person: AsPerson) -> None:
+    person("Ada Lovelace")
+    spelled = ["Ada Lovelace", "ada  lovelace", " ADA   LOVELACE"]
+    answers = [
+        visitor.post("/api/sign-in", json={"name": spelled[n % 3], "password": "guess"}) for n in range(10)
+    ]
+    assert [a.status_code for a in answers] == [401] * 8 + [429] * 2
+
+
 def test_a_wrong_name_is_told_as_a_wrong_password(visitor: TestClient, person: AsPerson) -> None:
     person("Ada")
     known = visitor.post("/api/sign-in", json={"name": "Ada", "password": "guess"})

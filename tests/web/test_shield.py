@@ -74,6 +74,13 @@ def test_writes_of_other_sites_are_refused(
     assert client.get("/echo", headers=headers).status_code == 200
 
 
+def test_the_websocket_by_polling_counts_as_a_write(client: TestClient) -> None:
+    polled = "/_nicegui_ws/socket.io/?EIO=4&transport=polling"
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "same-site"}):
+        assert client.get(polled, headers=headers).status_code == 403
+    assert client.get(polled, headers={"Origin": "https://rate.example"}).status_code == 404
+
+
 def test_a_body_has_a_limit_whether_or_not_it_says_its_length(client: TestClient) -> None:
     assert client.post("/echo", content=b"x" * MOST_BYTES).text == str(MOST_BYTES)
     assert client.post("/echo", content=b"x" * (MOST_BYTES + 1)).status_code == 413

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from tutelage.core.errors import DataError, StoreError
 from tutelage.store import tables
 from tutelage.store.database import Database
-from tutelage.store.people import leave_tasks, require_text
+from tutelage.store.people import leave_tasks, require_plain, require_text
 from tutelage.store.records import stamp
 
 Role = Literal["owner", "rater", "viewer"]
@@ -63,9 +63,13 @@ class Accounts:
     def invite(
         self, role: str, *, name: str = "", groups: Mapping[str, str] | None = None, days: float = 14
     ) -> str:
-        """Open an invitation; returns its token, which is kept nowhere. Raises `DataError` for a strange role."""
+        """Open an invitation; returns its token, which is kept nowhere.
+
+        Raises `DataError` for a strange role, or a text that cannot be kept.
+        """
         if role not in ROLES:
             raise DataError(f"there is no role '{role}': choose from {', '.join(ROLES)}")
+        require_plain([name, dict(groups or {})])
         token = secrets.token_urlsafe(24)
         row = {
             "token": _hashed(token),
@@ -98,7 +102,7 @@ class Accounts:
         hashed = self._hasher.hash(password)
         with self._database.begin() as connection:
             invited = _open_invitation(connection, token, lock=True)
-            key = _key(name)
+            key = name_key(name)
             if connection.execute(select(tables.raters.c.id).where(tables.raters.c.name_key == key)).first():
                 raise DataError(f"the name '{name}' is taken: choose another one")
             rater = Rater(secrets.token_hex(8), name, invited.role, dict(invited.groups))
@@ -191,12 +195,13 @@ def _named(name: str) -> str:
     return name
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """A name as it is looked up: case and spaces around and between words do not count."""
     return " ".join(name.split()).casefold()
 
 
 def _by_name(connection: Connection, name: str) -> Row[Any] | None:
-    return connection.execute(select(tables.raters).where(tables.raters.c.name_key == _key(name))).first()
+    return connection.execute(select(tables.raters).where(tables.raters.c.name_key == name_key(name))).first()
 
 
 def _open_invitation(connection: Connection, token: str, lock: bool = False) -> Row[Any]:

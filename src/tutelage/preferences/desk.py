@@ -6,7 +6,6 @@ is committed. Left out on purpose: which task comes next (`dealing.py`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -118,8 +117,11 @@ class Desk:
         return Asked(row.id, row.kind, tuple(row.shown))
 
     def save_draft(self, task_id: str, rater: Rater, content: Mapping[str, Any]) -> None:
-        """Keep what the page wants to find again. Raises `StoreError` if the task is not there or is done."""
-        people.require_text(json.dumps(content, ensure_ascii=False))
+        """Keep what the page wants to find again.
+
+        Raises `StoreError` if the task is not there or is done, `DataError` for what cannot be kept as JSON.
+        """
+        people.require_plain(content)
         with self._database.begin() as connection:
             if _own(connection, task_id, rater, lock=True).state != "open":
                 raise StoreError("this task was handed in already: undo it to change it")

@@ -6,6 +6,7 @@ account was closed). Left out on purpose: what is asked next, and what an answer
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,9 @@ from tutelage.core.hashing import content_id
 from tutelage.core.records import Demonstration, Judgement, Prompt, Response
 from tutelage.store import tables
 from tutelage.store.records import CHUNK, JUDGEMENTS, keep_given, keep_new, stamp
+
+DEEPEST = 16
+"""How deep lists and objects may lie in one another; what a page keeps needs four."""
 
 _t, _j, _w = tables.tasks.c, tables.judgements.c, tables.withdrawn.c
 
@@ -30,6 +34,29 @@ def require_text(*texts: str) -> None:
             raise DataError("the text has half a character in it: write it anew") from None
         if "\0" in one:
             raise DataError("the text has the character U+0000 in it: write it anew")
+
+
+def require_plain(content: Any) -> None:
+    """Raise `DataError` for a JSON value that cannot be kept and handed out again.
+
+    That is one with a text that `require_text` refuses, a number that is none, or lists in lists beyond `DEEPEST`.
+    """
+    level, depth = [content], 0
+    while level:
+        depth += any(isinstance(one, (Mapping, list)) for one in level)
+        if depth > DEEPEST:
+            raise DataError(f"lists and objects may lie in one another {DEEPEST} deep: make it flatter")
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, str):
+                require_text(one)
+            elif isinstance(one, float) and not math.isfinite(one):
+                raise DataError("a number must be finite: send another one")
+            elif isinstance(one, Mapping):
+                below += [*one.keys(), *one.values()]
+            elif isinstance(one, list):
+                below += one
+        level = below
 
 
 def unit_id(responses: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from tutelage.core.errors import TutelageError
-from tutelage.preferences.accounts import Rater
+from tutelage.preferences.accounts import Rater, name_key
 from tutelage.web import blind
 from tutelage.web.doors import COOKIE, set_session
 from tutelage.web.limits import SIGN_IN_AS_NAME, SIGN_IN_FROM_ADDRESS, SUBMIT, WRITE
@@ -121,7 +121,7 @@ router = APIRouter(prefix="/api")
 def signed_in(request: Request, name: str, password: str) -> str:
     """A new session's token. Raises `HTTPException` if it was tried too often, `TutelageError` if it is wrong."""
     hold_back_address(request)
-    hold_back(request, "sign-in as", name.strip().casefold(), SIGN_IN_AS_NAME)
+    hold_back(request, "sign-in as", name_key(name), SIGN_IN_AS_NAME)
     token = request.state.site.accounts.login(name, password)
     got_in(request)
     return token

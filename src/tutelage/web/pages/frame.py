@@ -12,6 +12,9 @@ from tutelage.web.doors import LOOKING, RATING
 from tutelage.web.shield import csrf_of
 from tutelage.web.theme import STYLE, versioned
 
+BUILD_SECONDS = 30.0
+"""How long a page may take to be built. NiceGUI gives up after 3 s, which a machine that trains meanwhile needs."""
+
 
 def head(title: str, *scripts: str) -> None:
     """The page's title, its style, and scripts of ours by file name."""

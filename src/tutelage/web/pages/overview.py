@@ -16,7 +16,7 @@ from tutelage.core.errors import TutelageError
 from tutelage.preferences.accounts import Rater
 from tutelage.preferences.queue import Queue, RaterRow
 from tutelage.web.doors import LOOKING, OWNING, SIGN_IN
-from tutelage.web.pages.frame import bar, head
+from tutelage.web.pages.frame import BUILD_SECONDS, bar, head
 from tutelage.web.site import Site
 from tutelage.web.widgets.inviting import Inviting
 from tutelage.web.widgets.pace import pace_chart
@@ -28,7 +28,7 @@ LOOK_EVERY = 10.0
 def mount() -> None:
     """Put the page at `/overview`."""
 
-    @ui.page("/overview", title="Overview", language="en-GB", dark=None)
+    @ui.page("/overview", title="Overview", language="en-GB", dark=None, response_timeout=BUILD_SECONDS)
     async def overview(request: Request) -> None:
         page = OverviewPage(request.state.site, request.state.rater, request.state.session)
         await page.open(str(request.base_url))

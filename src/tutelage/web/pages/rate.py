@@ -18,7 +18,7 @@ from tutelage.preferences.desk import Submitted, Task
 from tutelage.web import blind
 from tutelage.web.doors import RATING, SIGN_IN
 from tutelage.web.limits import SUBMIT
-from tutelage.web.pages.frame import bar, head
+from tutelage.web.pages.frame import BUILD_SECONDS, bar, head
 from tutelage.web.site import Site
 from tutelage.web.widgets.details import Details
 from tutelage.web.widgets.dialogs import guidelines_beside, keys_explained, opens, problem_form
@@ -34,7 +34,7 @@ SAVE_AFTER = 0.4
 def mount() -> None:
     """Put the page at `/rate`."""
 
-    @ui.page("/rate", title="Rate", language="en-GB", dark=None)
+    @ui.page("/rate", title="Rate", language="en-GB", dark=None, response_timeout=BUILD_SECONDS)
     async def rate(request: Request, client: Client) -> None:
         page = RatePage(client, request.state.site, request.state.rater, request.state.session)
         await page.open()
