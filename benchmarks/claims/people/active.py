@@ -104,8 +104,9 @@ def needed(found: Sequence[Found], way: str, half: float) -> Measurement:
     mean, low, high = spread(shares)
     curve = ", ".join(f"{n}: {a:.3f} and {b:.3f}" for n, a, b in shown(found, way, half))
     note = (
-        f"mean of {len(shares)} seeds with t interval, each {min(shares):.2f} to {max(shares):.2f}, goal not reached in "
-        f"{never}; logistic regression on words, not the 135M model; accuracy chosen and at random by judgements: {curve}"
+        f"mean of {len(shares)} seeds with t interval, each {min(shares):.2f} to {max(shares):.2f}, goal not "
+        f"reached in {never}; logistic regression on words, not the 135M model; accuracy chosen and at random by "
+        f"judgements: {curve}"
     )
     return Measurement(mean, len(shares), low, high, note=note)
 

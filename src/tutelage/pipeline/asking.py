@@ -122,10 +122,8 @@ def scores_by_member(
     contract = model.trunk.contract
     asked = {prompt_id: contract.prompt_ids(prompt.messages) for prompt_id, prompt in prompts.items()}
     pairs = [(asked[r.prompt_id], contract.response_ids(r.text)) for r in responses]
-    if isinstance(model, RewardEnsemble):
-        table = model.member_scores(pairs)
-    else:
-        table = model.scores(pairs)[None]
+    several = isinstance(model, RewardEnsemble)
+    table = model.member_scores(pairs) if several else model.scores(pairs)[None]
     rows = (table.double() / model.temperature).T.tolist()
     return {response.id: row for response, row in zip(responses, rows, strict=True)}
 
