@@ -3,7 +3,7 @@
 The reward model is logistic regression on frozen features: words (`training_core/words.py`) of both responses, as
 log(1 + count) and the log-length, taken to few dimensions by singular values of what may be asked, without anybody's
 answer. Its ensemble is fitted to draws of the answered comparisons with replacement. Every comparison is tested once,
-by a model that could ask about four folds of five and saw nothing of its opening message.
+by a model that could ask about the other folds and saw nothing of its opening message.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Matrix = NDArray[np.float64]
 class Size:
     """How much is asked and how the model is made. `batch` comparisons a round, the first drawn at random."""
 
-    folds: int = 5
-    batch: int = 60
-    rounds: int = 24
-    members: int = 8
+    folds: int = 3
+    batch: int = 75
+    rounds: int = 16
+    members: int = 6
     width: int = 64
     prior: float = 20.0
     topics: int = 12
