@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks.claims.people.active import measured
-from benchmarks.claims.people.asked import Pool, Size, one_curve, pool_of, share_needed
+from benchmarks.claims.people.active import FILE, measured
 from benchmarks.claims.people.asked import Pair as Asked
+from benchmarks.claims.people.asked import Pool, Size, one_curve, pool_of, share_needed
 
 N = [10, 20, 30, 40]
 
@@ -65,9 +69,20 @@ def test_what_is_tested_shapes_no_feature() -> None:
     )
 
 
-@pytest.mark.real_data
-def test_all_rows_at_a_tiny_size() -> None:
-    size = Size(folds=2, batch=20, rounds=4, members=2, width=8, topics=3, limit=120)
+def test_all_rows_at_a_tiny_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTELAGE_DATA", str(tmp_path))
+    monkeypatch.setenv("TUTELAGE_CLAIMS_DIR", str(tmp_path / "work"))
+    (tmp_path / FILE).parent.mkdir()
+    with gzip.open(tmp_path / FILE, "wt") as stream:
+        for i in range(120):
+            row = {
+                "prompt": [{"role": "user", "content": f"question {i // 2} of {i % 5}"}],
+                "chosen": [{"role": "assistant", "content": f"sorry {i % 9} thanks word{i % 4}"}],
+                "rejected": [{"role": "assistant", "content": f"idiot {i % 7} thanks word{i % 3}"}],
+            }
+            stream.write(json.dumps(row) + "\n")
+    size = Size(folds=2, batch=20, rounds=4, members=2, width=8, topics=3)
     found = dict(measured(size, (0, 1)))
     assert set(found) == {"information", "diverse", "entropy", "gain"}
-    assert found["gain"].n == 120 and "random" in found["gain"].note
+    assert found["gain"].n == 120 and "random 1.000" in found["gain"].note  # one word tells
+    assert json.loads((tmp_path / "work" / "active.json").read_text())["sizes"] == [20, 40, 60, 60]

@@ -119,7 +119,7 @@ def pool_of(pairs: Sequence[Pair], tested: NDArray[np.bool_], size: Size, seed: 
     from scipy.sparse import vstack
     from sklearn.cluster import KMeans
     from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
     asked = [pair for pair, held_out in zip(pairs, tested, strict=True) if not held_out]
     later = [pair for pair, held_out in zip(pairs, tested, strict=True) if held_out]
@@ -133,8 +133,8 @@ def pool_of(pairs: Sequence[Pair], tested: NDArray[np.bool_], size: Size, seed: 
 
     few = TruncatedSVD(size.width - 1, random_state=seed)
     few.fit(vstack([texts([p.better for p in asked]), texts([p.worse for p in asked])]))
-    openings = counted.transform([p.opening for p in asked])
-    near = TruncatedSVD(20, random_state=seed).fit_transform(TfidfTransformer().fit_transform(openings))
+    openings = TfidfVectorizer(analyzer=words, min_df=2).fit_transform([p.opening for p in asked])
+    near = TruncatedSVD(min(20, size.width), random_state=seed).fit_transform(openings)
     topics = KMeans(size.topics, n_init=3, random_state=seed).fit_predict(near)
     return Pool(
         np.column_stack([few.transform(less(asked)), lengths(asked)]),
