@@ -174,6 +174,37 @@ class PeopleSettings(Settings):
     """People who rank responses on the project's pages."""
 
     overlap: int = Field(default=2, ge=1, le=50, description="raters who rank the same prompt")
+    max_overlap: int | None = Field(
+        default=None, ge=1, le=50, description="raters of a prompt whose raters disagree; null: as overlap"
+    )
+    enough_agreement: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="share of pairs that its raters order alike, below which a prompt goes to another rater",
+    )
+    choose: Literal["random", "active"] = Field(
+        default="active",
+        description="the next prompt: any one, or what `tutelage ask` found worth asking (any one before that)",
+    )
+    random_share: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="of prompts and tasks that are dealt at random in any case, so that measuring stays honest",
+    )
+    topic_spread: float = Field(
+        default=0.5,
+        ge=0,
+        le=4,
+        description="how much less a prompt is worth, the more of its category were asked; 0: no less",
+    )
+    budget_judgements: int | None = Field(
+        default=None, ge=1, description="rankings after which nothing more is dealt; null: no limit"
+    )
+    budget_minutes: float | None = Field(
+        default=None, gt=0, description="of raters' time, after which nothing more is dealt; null: no limit"
+    )
     calibration: int = Field(default=4, ge=0, le=8, description="practice prompts before real work")
     gold_rate: float = Field(default=0.05, ge=0, le=0.5, description="share of known answers among the work")
     session_hours: float = Field(
@@ -184,6 +215,17 @@ class PeopleSettings(Settings):
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="address that the pages listen at")
     port: int = Field(default=8080, ge=1, le=65535, description="that the pages listen at")
+
+    @property
+    def most_raters(self) -> int:
+        """Raters that a prompt may have at most."""
+        return self.overlap if self.max_overlap is None else self.max_overlap
+
+    @model_validator(mode="after")
+    def _more_and_not_fewer(self) -> Self:
+        if self.most_raters < self.overlap:
+            raise ValueError("max_overlap is below overlap: raise it, or lower overlap")
+        return self
 
 
 class EnsembleSettings(Settings):

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from tutelage.core.hashing import content_id
 from tutelage.core.recipe import Recipe
+from tutelage.core.records import Prompt
+from tutelage.core.settings import DataSettings
+from tutelage.data.splits import split_of
 from tutelage.preferences.accounts import Accounts
 from tutelage.preferences.desk import Desk
 from tutelage.store.database import Database
@@ -41,9 +44,18 @@ def open_people(project: Project) -> Iterator[People]:
     with Database.open(recipe.database, project.path) as database:
         accounts = Accounts(database, session_hours=recipe.people.session_hours)
         desk = Desk(
-            database, recipe.people, seed=recipe.seed, guideline=partial(guideline_version, project.path)
+            database,
+            recipe.people,
+            seed=recipe.seed,
+            guideline=partial(guideline_version, project.path),
+            measures=partial(measures, recipe.data),
         )
         yield People(project.path, recipe, database, accounts, desk)
+
+
+def measures(data: DataSettings, prompt: Prompt) -> bool:
+    """Whether people's word on a prompt measures or referees, by the split that its opening gives it."""
+    return split_of(prompt, data.referee_share, data.measure_share) != "reward"
 
 
 GUIDELINES = "guidelines.md"

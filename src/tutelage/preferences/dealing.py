@@ -1,8 +1,8 @@
 """Which task a rater is given next: practice first, then work, and now and then a gold question among it.
 
-Work is a unit that fewer than `overlap` raters ranked or have before them; one that a rater left lying for longer
-than a session goes to somebody else as well. Left out on purpose: which unit is most worth asking. `choose` takes
-one at random, so that what is measured stays fair; active selection takes its place.
+Work is a unit that fewer raters ranked or have before them than it wants (`wanted.py`); one that a rater left lying
+for longer than a session goes to somebody else as well. When the budget is used up nothing is dealt, practice
+included; what is open may be finished. Left out on purpose: which unit is most worth asking (`asking.py`).
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from tutelage.core.records import Prompt
 from tutelage.core.settings import PeopleSettings
 from tutelage.preferences.accounts import Rater
-from tutelage.preferences.pool import Pool, Unit
-from tutelage.store import people
+from tutelage.preferences.asking import AtRandom, Chooser, Choosing, Dealt
+from tutelage.preferences.wanted import Budget, Want, Wanted
+from tutelage.store import asking, people
 from tutelage.store.records import stamp
 
 
@@ -32,29 +34,29 @@ class Progress:
     to_do: int
 
 
-def choose(candidates: Sequence[str], rater: Rater, rng: random.Random) -> str:
-    """The prompt to ask next, of the ids of those that still want a rater."""
-    return rng.choice(candidates)
+def nothing_measures(prompt: Prompt) -> bool:
+    """Where no split is set aside for measuring."""
+    return False
 
 
 class Waiting:
-    """Units that want another rater, by prompt. There are many more of them than a rater had, so those are counted."""
+    """What wants another rater, by prompt. There is much more of it than a rater had, so what they had is counted."""
 
-    def __init__(self, units: Mapping[str, Unit]) -> None:
-        self._units = dict(units)
-        self._prompts = {unit.id: prompt for prompt, unit in units.items()}
+    def __init__(self, wants: Mapping[str, Want]) -> None:
+        self._wants = dict(wants)
+        self._prompts = {want.unit.id: prompt for prompt, want in wants.items()}
 
-    def without(self, had: Iterable[str]) -> dict[str, Unit]:
+    def without(self, had: Iterable[str]) -> list[Want]:
         """All but the units in `had`, in the same order."""
-        left = self._units.copy()
+        left = self._wants.copy()
         for unit in had:
             if unit in self._prompts:
                 del left[self._prompts[unit]]
-        return left
+        return list(left.values())
 
     def count(self, had: Iterable[str]) -> int:
         """How many these are; no unit stands twice in `had`."""
-        return len(self._units) - sum(unit in self._prompts for unit in had)
+        return len(self._wants) - sum(unit in self._prompts for unit in had)
 
 
 FRESH_SECONDS = 1.0
@@ -62,16 +64,24 @@ FRESH_SECONDS = 1.0
 
 
 class Dealer:
-    """Gives tasks to raters."""
+    """Gives tasks to raters. `measures`: whether a prompt is in a split that measures, and so is only drawn."""
 
-    def __init__(self, settings: PeopleSettings, seed: int) -> None:
-        self._settings, self._seed, self._pool = settings, seed, Pool()
+    def __init__(
+        self, settings: PeopleSettings, seed: int, measures: Callable[[Prompt], bool] = nothing_measures
+    ) -> None:
+        self._settings, self._seed = settings, seed
+        self._reader, self._choosing = Wanted(settings), Choosing(settings, measures)
         self._gold: dict[str, Row[Any]] = {}
         self._wanted = Waiting({})
+        self._chooser: Chooser = AtRandom(settings.overlap)
         self._read = -math.inf
 
     def deal(self, connection: Connection, rater: Rater) -> Row[Any] | None:
         """A new task for a rater who has none open; None if nothing waits for them."""
+        if self._settings.budget_judgements is not None:
+            asking.deal_in_turn(connection)
+        if not self.budget(connection).left:
+            return None
         self._refresh(connection)
         had = {row.unit: row.kind for row in people.asked_of(connection, rater.id)}
         rng = random.Random(f"{self._seed}/{rater.id}/{len(had)}")
@@ -86,10 +96,15 @@ class Dealer:
             waiting = self._wanted.without(had)
             if waiting and gold is not None:
                 return _add(connection, rater, gold.prompt_id, gold.responses, "gold", rng)
-            unit = self._claim(connection, rater, waiting, rng, wait=again)
-            if unit is not None:
-                return _add(connection, rater, unit.prompt_id, unit.responses, "work", rng)
+            found = self._claim(connection, waiting, rng, wait=again)
+            if found is not None:
+                unit, dealt = found[0].unit, found[1]
+                return _add(connection, rater, unit.prompt_id, unit.responses, "work", rng, dealt)
         return None
+
+    def budget(self, connection: Connection) -> Budget:
+        """What is left of what raters were allowed."""
+        return Budget.read(connection, self._settings, self._since)
 
     def progress(self, connection: Connection, rater: Rater) -> Progress:
         """How far a rater is."""
@@ -99,30 +114,31 @@ class Dealer:
         done = sum(row.state == "done" for row in rows)
         practised = sum(row.kind == "calibration" for row in rows)
         practice = min(max(self._settings.calibration - practised, 0), len(self._gold.keys() - had))
-        waiting = self._wanted.count(had)
-        return Progress(done, done + sum(row.state == "open" for row in rows) + practice + waiting)
+        left = self.budget(connection).left
+        to_come = (practice if left else 0) + int(min(self._wanted.count(had) if left else 0, left))
+        return Progress(done, done + sum(row.state == "open" for row in rows) + to_come)
 
     def _refresh(self, connection: Connection, now: bool = False) -> None:
         """Read what wants another rater, unless that was done a moment ago."""
         if not now and time.monotonic() - self._read < FRESH_SECONDS:
             return
-        full = people.full_units(connection, self._settings.overlap, self._since)
-        units = self._pool.units(connection)
-        self._wanted = Waiting({prompt: unit for prompt, unit in units.items() if unit.id not in full})
+        wanted = self._reader.read(connection, self._since)
+        self._wanted = Waiting(wanted)
+        self._chooser = self._choosing.chooser(connection, wanted, self._reader.held)
         self._gold = people.gold_of(connection)
         self._read = time.monotonic()
 
     def _claim(
-        self, connection: Connection, rater: Rater, waiting: dict[str, Unit], rng: random.Random, wait: bool
-    ) -> Unit | None:
-        """One of the units that wait, for this rater; others may be taking one at the same moment."""
+        self, connection: Connection, waiting: Sequence[Want], rng: random.Random, wait: bool
+    ) -> tuple[Want, Dealt] | None:
+        """One of the units that wait; others may be taking one at the same moment."""
         left = list(waiting)
         while left:
-            prompt_id = choose(left, rater, rng)
-            unit = waiting[prompt_id]
-            if people.claim_unit(connection, prompt_id, unit.id, self._settings.overlap, self._since, wait):
-                return unit
-            left.remove(prompt_id)
+            want, dealt = self._chooser.choose(left, rng)
+            unit = want.unit
+            if people.claim_unit(connection, unit.prompt_id, unit.id, want.raters, self._since, wait):
+                return want, dealt
+            left.remove(want)
         return None
 
     @property
@@ -137,7 +153,8 @@ def _add(
     responses: Sequence[str],
     kind: str,
     rng: random.Random,
+    dealt: Dealt = "random",
 ) -> Row[Any]:
     shown = list(responses)
     rng.shuffle(shown)
-    return people.add_task(connection, rater.id, prompt_id, shown, kind)
+    return people.add_task(connection, rater.id, prompt_id, shown, kind, dealt)

@@ -17,7 +17,7 @@ from tutelage.core.records import Demonstration, Judgement, Prompt, Response
 from tutelage.core.settings import PeopleSettings
 from tutelage.preferences import gold
 from tutelage.preferences.accounts import Rater
-from tutelage.preferences.dealing import Dealer, Progress
+from tutelage.preferences.dealing import Dealer, Progress, nothing_measures
 from tutelage.store import people
 from tutelage.store.database import Database
 from tutelage.store.records import keep_demonstrations
@@ -87,7 +87,11 @@ class Submitted:
 
 
 class Desk:
-    """The desk of one project. `guideline` gives the version of the guidelines that raters read now."""
+    """The desk of one project.
+
+    `guideline` gives the version of the guidelines that raters read now; `measures` says whether a prompt is in a
+    split that measures, so that it is drawn and never chosen.
+    """
 
     def __init__(
         self,
@@ -96,10 +100,11 @@ class Desk:
         *,
         seed: int,
         guideline: Callable[[], str] = str,
+        measures: Callable[[Prompt], bool] = nothing_measures,
     ) -> None:
         self.settings = settings
         self._database, self._guideline = database, guideline
-        self._dealer = Dealer(settings, seed)
+        self._dealer = Dealer(settings, seed, measures)
         with database.begin() as connection:
             gold.keep_gold(connection, gold.shipped_gold())
 
@@ -175,6 +180,11 @@ class Desk:
         """How far the rater is."""
         with self._database.read() as connection:
             return self._dealer.progress(connection, rater)
+
+    def is_spent(self) -> bool:
+        """Whether the budget of judgements or minutes is used up."""
+        with self._database.read() as connection:
+            return not self._dealer.budget(connection).left
 
     def _task(self, connection: Connection, rater: Rater, row: Row[Any]) -> Task:
         (prompt,) = people.prompts_of(connection, [row.prompt_id])

@@ -14,8 +14,10 @@ from sqlalchemy import Row, select
 from tutelage.core.settings import PeopleSettings
 from tutelage.preferences.accounts import Rater, rater_of
 from tutelage.preferences.pool import Pool
+from tutelage.preferences.wanted import Budget
 from tutelage.store import tables
 from tutelage.store.database import Database
+from tutelage.store.records import stamp
 
 DAYS = 14
 
@@ -48,12 +50,16 @@ class Queue:
     median_seconds: float | None
     days: tuple[tuple[date, int], ...]
     raters: tuple[RaterRow, ...]
+    spent: bool = False
+    """Whether the budget is used up, so that nothing more is dealt."""
 
 
 def read_queue(database: Database, settings: PeopleSettings, pool: Pool | None = None) -> Queue:
     """The state of the work now. Whoever looks again and again keeps a `pool`, which is read once."""
     with database.read() as connection:
         units = [unit.id for unit in (pool or Pool()).units(connection).values()]
+        since = stamp(-timedelta(hours=settings.session_hours))
+        spent = not Budget.read(connection, settings, since).left
         people = [rater_of(row) for row in connection.execute(select(tables.raters)).all()]
         joined = tables.tasks.outerjoin(
             tables.judgements, tables.judgements.c.id == tables.tasks.c.judgement_id
@@ -81,6 +87,7 @@ def read_queue(database: Database, settings: PeopleSettings, pool: Pool | None =
         median_seconds=_median(work),
         days=_days(work),
         raters=tuple(_row(rater, mine.get(rater.id, ())) for rater in people),
+        spent=spent,
     )
 
 

@@ -45,6 +45,11 @@ def log_expit(values: ArrayLike) -> Array:
     return np.asarray(_special.log_expit(values), dtype=np.float64)
 
 
+def xlogy(factors: ArrayLike, values: ArrayLike) -> Array:
+    """x log y, and 0 where x is 0."""
+    return np.asarray(_special.xlogy(factors, values), dtype=np.float64)
+
+
 def wright_omega(values: ArrayLike) -> Array:
     """The u > 0 with u + log u = z."""
     return np.asarray(_special.wrightomega(values), dtype=np.float64)
@@ -63,6 +68,11 @@ def normal_tail(z: float) -> float:
 def binomial_cdf(successes: int, n: int, probability: float) -> float:
     """P(X <= successes) for X binomial of `n` draws."""
     return float(_special.bdtr(successes, n, probability))
+
+
+def least_squares(residuals: Callable[[Array], Array], start: Array, lowest: Array, highest: Array) -> Array:
+    """The parameters within bounds that make the sum of squared residuals least, from `start`."""
+    return np.asarray(_optimize.least_squares(residuals, start, bounds=(lowest, highest)).x, dtype=np.float64)
 
 
 def components(edges: NDArray[np.bool_]) -> tuple[int, NDArray[np.int64], int]:

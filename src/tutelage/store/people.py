@@ -11,7 +11,20 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from tutelage.core.errors import DataError
 from tutelage.core.hashing import content_id
@@ -75,10 +88,11 @@ def asked_of(connection: Connection, rater_id: str) -> Sequence[Row[Any]]:
     return connection.execute(select(_t.unit, _t.kind, _t.state).where(_t.rater_id == rater_id)).all()
 
 
-def full_units(connection: Connection, raters: int, since: str) -> set[str]:
-    """Units that `raters` raters or more ranked or were given after the moment `since`; work alone."""
-    counted = select(_t.unit).where(_t.kind == "work", _held(since)).group_by(_t.unit)
-    return set(connection.scalars(counted.having(func.count() >= raters)))
+def held_units(connection: Connection, since: str) -> dict[str, tuple[int, int]]:
+    """How many raters ranked each unit or were given it after the moment `since`, and how many of them are done."""
+    done = func.sum(case((_t.state == "done", 1), else_=0))
+    counted = select(_t.unit, func.count(), done).where(_t.kind == "work", _held(since)).group_by(_t.unit)
+    return {unit: (int(held), int(ready)) for unit, held, ready in connection.execute(counted)}
 
 
 def claim_unit(
@@ -125,11 +139,20 @@ def own_task(connection: Connection, task_id: str, rater_id: str, lock: bool = F
 
 
 def add_task(
-    connection: Connection, rater_id: str, prompt_id: str, shown: Sequence[str], kind: str
+    connection: Connection,
+    rater_id: str,
+    prompt_id: str,
+    shown: Sequence[str],
+    kind: str,
+    dealt: str = "random",
 ) -> Row[Any]:
-    """Give a rater a task; `shown` are response ids in the order in which this rater sees them."""
+    """Give a rater a task; `shown` are response ids in the order in which this rater sees them.
+
+    `dealt`: `random` or `active`, which says whether the prompt was drawn or chosen.
+    """
     row = {"id": secrets.token_hex(12), "rater_id": rater_id, "prompt_id": prompt_id, "unit": unit_id(shown)}
     row |= {"shown": list(shown), "kind": kind, "state": "open", "opened": stamp()}
+    row["dealt"] = dealt
     connection.execute(insert(tables.tasks).values(row))
     return connection.execute(select(tables.tasks).where(_t.id == row["id"])).one()
 

@@ -126,10 +126,23 @@ tasks = Table(
     Column("judgement_id", String(16)),
     Column("answer", JSON(none_as_null=True)),
     Column("agreed", Integer),
+    Column("dealt", String(8), nullable=False, server_default="random"),
     UniqueConstraint("rater_id", "unit"),
     Index("ix_tasks_unit", "kind", "unit", "state", "opened"),
 )
-"""What a rater was asked. `unit` names the set of responses shown: a prompt with new responses is new work."""
+"""What a rater was asked. `unit` names the set of responses shown: a prompt with new responses is new work.
+
+`dealt` is `random` or `active`: only where it was at random does agreement speak for all prompts.
+"""
+
+waiting_scores = Table(
+    "waiting_scores",
+    metadata,
+    Column("response_id", String(16), ForeignKey("responses.id"), primary_key=True),
+    Column("artifact_id", String(16), nullable=False),
+    Column("scores", JSON, nullable=False),
+)
+"""Of responses that wait for raters: a score by each member of the reward model named, in log-odds."""
 
 drafts = Table(
     "drafts",

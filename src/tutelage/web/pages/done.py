@@ -16,4 +16,5 @@ def done(request: Request) -> Response:
     site, rater = request.state.site, request.state.rater
     if site.desk.next(rater) is not None:
         return RedirectResponse("/rate", 303)
-    return page("done.html", project=site.name, done=site.desk.progress(rater).done)
+    done = site.desk.progress(rater).done
+    return page("done.html", project=site.name, done=done, spent=site.desk.is_spent())

@@ -147,6 +147,9 @@ def sentences(queue: Queue) -> list[str]:
     if not waiting:
         return [f"All {queue.prompts} prompts have their rankings. `tutelage run` learns from them."]
     said = [f"{waiting} of {queue.prompts} prompts still want rankings."]
+    if queue.spent:
+        said.append("The budget is used up: raise people.budget_judgements or budget_minutes to go on.")
+        return said
     workers = [row for row in queue.raters if row.rater.active and row.rater.role != "viewer"]
     if not any(row.rankings for row in queue.raters):
         few = len(workers) < 2
