@@ -22,6 +22,7 @@ from tutelage.core.settings import (
     DpoSettings,
     EvaluateSettings,
     GrpoSettings,
+    HumansSettings,
     JudgeSettings,
     KtoSettings,
     ModelSettings,
@@ -67,6 +68,7 @@ class Recipe(Settings):
     dpo: DpoSettings = DpoSettings()
     kto: KtoSettings = KtoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    humans: HumansSettings = HumansSettings()
     report: ReportSettings = ReportSettings()
 
     @property

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, inspect, text
 
 from tutelage.core.errors import StoreError
-from tutelage.store.migrations import m0001_records, m0002_people, m0003_originals
+from tutelage.store.migrations import m0001_records, m0002_people, m0003_originals, m0004_rounds
 
 Migration = tuple[str, Callable[[Connection], None]]
 
@@ -20,6 +20,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("0001 records and artifacts", m0001_records.up),
     ("0002 people", m0002_people.up),
     ("0003 originals", m0003_originals.up),
+    ("0004 rounds", m0004_rounds.up),
 )
 
 
