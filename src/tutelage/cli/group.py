@@ -33,6 +33,7 @@ VERBS = {
     "store": "store:store",
     "serve": "serve:serve",
     "raters": "raters:raters",
+    "humans": "humans:humans",
 }
 """Each verb's module and name in it; the commands of stages are made alike, in `stages.COMMANDS`."""
 STOPPED = 130

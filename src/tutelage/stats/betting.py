@@ -62,7 +62,7 @@ def betting_interval(
     `outcomes` `(n,)`. W(m) is convex in m and at most 1 at the mean of the outcomes, so the values with
     W(m) < 1 / (1 - confidence) are one interval around it. Raises `DataError` for no outcome, or one outside 0 .. 1.
     """
-    values, counts = _checked(outcomes, times)
+    values, counts = _together(*_checked(outcomes, times))
     total = float(counts.sum())
     mean = min(max(float(values @ counts) / total, 0.0), 1.0)
     limit = -math.log1p(-confidence)
@@ -92,8 +92,7 @@ def more_needed(outcomes: ArrayLike, margin: float, confidence: float = 0.95) ->
     None beyond `MOST_MORE`. Counts are scaled up until the interval leaves 1/2, or lies within `margin` of it.
     Raises `DataError` as `betting_interval`.
     """
-    values, counts = _checked(outcomes, None)
-    values, counts = _together(values, counts)
+    values, counts = _together(*_checked(outcomes, None))
     n = float(counts.sum())
 
     def settled(total: float) -> bool:
