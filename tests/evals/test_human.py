@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +13,8 @@ from tests.evals.evaluated import rows_of
 from tutelage.core.errors import DataError
 from tutelage.core.settings import HumansSettings
 from tutelage.evals.human import Prepared, draw_test_set, prepare_round
-from tutelage.evals.human_results import Answered, Results, results
+from tutelage.evals.human_results import Results
+from tutelage.evals.human_scoring import Answered, results
 from tutelage.evals.human_words import advice, lines
 from tutelage.stats.betting import betting_interval
 from tutelage.store.rounds import RoundUnit
@@ -169,6 +171,7 @@ def test_three_models_have_ratings_in_the_order_of_their_strength_and_share_the_
     assert found.level == pytest.approx(1 - 0.05 / 3)
     first = found.pairs[0]
     assert first.rate is not None and first.rate.low < betting_interval([1] * first.wins + [0] * first.losses).low
+    assert Results.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert "rating of ppo" in "\n".join(lines(found, names=True))
 
 

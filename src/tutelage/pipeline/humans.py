@@ -6,22 +6,22 @@ Raters get its pairs on the rating page, before other work. What they say there 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from tutelage.core.errors import StoreError
 from tutelage.evals.human import prepare_round
-from tutelage.evals.human_results import Answered, Results, results
+from tutelage.evals.human_results import Results
+from tutelage.evals.human_scoring import Answered, results
 from tutelage.evals.task import EvaluationRow, read_answers
 from tutelage.store import rounds
 from tutelage.store.artifacts import Finished, finished_artifacts
 from tutelage.store.database import Database
+from tutelage.store.records import stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tutelage.core.recipe import Recipe
     from tutelage.pipeline.project import Project
 
@@ -40,7 +40,7 @@ def open_round(
     """
     evaluation = _newest(project)
     answers = _answers(evaluation, tuple(models) or ("base", recipe.final))
-    with _database(project, recipe) as database, database.begin() as connection:
+    with Database.open(recipe.database, project.path) as database, database.begin() as connection:
         earlier = rounds.rounds(connection)
         if opened := [one for one in earlier if one.closed is None]:
             raise StoreError(f"round {opened[0].number} is open: close it first with `tutelage humans close`")
@@ -64,13 +64,19 @@ def open_round(
 
 def round_results(project: Project, recipe: Recipe, number: int | None = None) -> Results:
     """The results of a round (the last, for None) as they stand. Raises `StoreError` if there is none."""
-    with _database(project, recipe) as database, database.read() as connection:
+    with Database.open(recipe.database, project.path) as database, database.read() as connection:
         return results_of(connection, _round(connection, number))
+
+
+def all_results(database: Database) -> list[Results]:
+    """The results of every round, the first one first."""
+    with database.read() as connection:
+        return [results_of(connection, one) for one in rounds.rounds(connection)]
 
 
 def close_round(project: Project, recipe: Recipe) -> Results:
     """Close the round that is open, and return what it came to. Raises `StoreError` if none is."""
-    with _database(project, recipe) as database:
+    with Database.open(recipe.database, project.path) as database:
         return close_open(database)
 
 
@@ -80,12 +86,16 @@ def close_open(database: Database) -> Results:
         found = rounds.open_round(connection)
         if found is None:
             raise StoreError("no round is open: open one with `tutelage humans open`")
-        rounds.close_round(connection, found.id, results_of(connection, found).to_dict())
-        return results_of(connection, _round(connection, found.number))
+        moment = stamp()
+        came_to = replace(results_of(connection, found), closed=moment)
+        rounds.close_round(connection, found.id, moment, came_to.to_dict())
+        return came_to
 
 
 def results_of(connection: Connection, made: rounds.Round) -> Results:
-    """What a round has come to, from its answers as they stand now."""
+    """What a round has come to: as it was when it was closed, or from its answers as they stand now."""
+    if made.results is not None:
+        return Results.from_dict(made.results)
     answers = [
         Answered(row.unit, row.rater_id, row.ranking, row.scores or {}, row.seconds)
         for row in rounds.answers_of(connection, made.id)
@@ -118,9 +128,3 @@ def _answers(evaluation: Finished, models: Sequence[str]) -> dict[str, list[Eval
                 f"evaluation {evaluation.id[:8]} has no answers by '{model}': it has those of {', '.join(there)}"
             )
     return {model: read_answers(there[model]) for model in dict.fromkeys(models)}
-
-
-@contextmanager
-def _database(project: Project, recipe: Recipe) -> Iterator[Database]:
-    with Database.open(recipe.database, project.path) as database:
-        yield database

@@ -114,7 +114,7 @@ def answers_of(connection: Connection, round_id: str) -> Sequence[Row[Any]]:
     return connection.execute(mine.order_by(_t.finished, _t.id)).all()
 
 
-def close_round(connection: Connection, round_id: str, results: Mapping[str, Any]) -> None:
-    """Ask no more, and keep what it came to."""
+def close_round(connection: Connection, round_id: str, moment: str, results: Mapping[str, Any]) -> None:
+    """Ask no more, and keep what it came to: what is answered or undone later changes nothing."""
     closing = update(tables.rounds).where(_r.id == round_id)
-    connection.execute(closing.values(closed=stamp(), results=dict(results)))
+    connection.execute(closing.values(closed=moment, results=dict(results)))
