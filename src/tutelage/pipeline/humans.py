@@ -5,8 +5,9 @@ Raters get its pairs on the rating page, before other work. What they say there 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -72,6 +73,14 @@ def all_results(database: Database) -> list[Results]:
     """The results of every round, the first one first."""
     with database.read() as connection:
         return [results_of(connection, one) for one in rounds.rounds(connection)]
+
+
+def closed_results(recipe: Recipe, project: Path, wanted: Collection[str]) -> list[Results]:
+    """The results of closed rounds by id, the first one first, as they were when each was closed."""
+    if not wanted:
+        return []
+    with Database.open(recipe.database, project) as database:
+        return [one for one in all_results(database) if one.round in wanted]
 
 
 def close_round(project: Project, recipe: Recipe) -> Results:
