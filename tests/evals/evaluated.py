@@ -21,7 +21,9 @@ def rows_of(model: str, sizes: Mapping[str, int] = SIZES, alike: int = 0) -> lis
             set=kind,
             item=f"{kind}-{n}",
             prompt=f"Question {n} of {kind}?",
-            answer="The same." if kind == "helpful" and n < alike else f"Said by {model.upper()} to {kind} {n}.",
+            answer="The same."
+            if kind == "helpful" and n < alike
+            else f"Said by {model.upper()} to {kind} {n}.",
             tokens=8,
             finished=True,
             sounds_harmful=kind == "benign" and n % 2 == 0,

@@ -105,7 +105,9 @@ def test_wins_ties_losses_and_rate_by_hand() -> None:
     assert (pair.model, pair.against) == ("ppo", "base")
     assert (pair.wins, pair.ties, pair.losses, pair.waiting, pair.alike) == (4, 1, 2, 3, 10)
     # (4 + 1/2) / 7
-    assert pair.rate == betting_interval([1, 1, 1, 1, 0.5, 0, 0]) and pair.rate.value == pytest.approx(4.5 / 7)
+    assert pair.rate == betting_interval([1, 1, 1, 1, 0.5, 0, 0]) and pair.rate.value == pytest.approx(
+        4.5 / 7
+    )
     turned = come_to(
         prepared("ppo", "base", alike=20),
         [],
@@ -165,12 +167,17 @@ def test_three_models_have_ratings_in_the_order_of_their_strength_and_share_the_
         answers.append(ranked(unit, ">" if better != (rng.random() < 0.25) else "<"))
     found = come_to(made, answers)
     scores = {m: r.value for m, r in found.ratings.items()}
-    assert scores["base"] < scores["sft"] < scores["ppo"] and sum(scores.values()) == pytest.approx(0, abs=1e-9)
+    assert scores["base"] < scores["sft"] < scores["ppo"] and sum(scores.values()) == pytest.approx(
+        0, abs=1e-9
+    )
     assert all(r.low < r.value < r.high for r in found.ratings.values())
     # 5% for three pairs together: 1 - 0.05 / 3 for each.
     assert found.level == pytest.approx(1 - 0.05 / 3)
     first = found.pairs[0]
-    assert first.rate is not None and first.rate.low < betting_interval([1] * first.wins + [0] * first.losses).low
+    assert (
+        first.rate is not None
+        and first.rate.low < betting_interval([1] * first.wins + [0] * first.losses).low
+    )
     assert Results.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert "rating of ppo" in "\n".join(lines(found, names=True))
 
@@ -181,7 +188,10 @@ def test_advice_stops_when_settled_and_foretells_how_long_else() -> None:
     one_sided = come_to(made, [ranked(u, ">") for u in made.units[:15]])
     assert one_sided.pairs[0].conclusion == "above" and advice(one_sided).startswith("Stop")
     leaning = come_to(made, [ranked(u, o) for u, o in zip(made.units, ">>>>>>><", strict=False)])
-    assert leaning.more and advice(leaning) == f"Go on: about {leaning.more} judgements more, if they are like those so far."
+    assert (
+        leaning.more
+        and advice(leaning) == f"Go on: about {leaning.more} judgements more, if they are like those so far."
+    )
     torn = come_to(made, [ranked(u, "><"[n % 2]) for n, u in enumerate(made.units[:20])])
     assert torn.more is None and "will hardly settle it" in advice(torn)
 

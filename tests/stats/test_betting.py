@@ -69,8 +69,8 @@ def test_looking_after_every_outcome_it_errs_less_often_than_it_may() -> None:
     wealth = np.exp((wins + losses) * math.log(2) + betaln(wins + 1, losses + 1))
     ever = (wealth >= 20).any(axis=1).mean()
     ordinary = [
-        any(_leaves(w[n], l[n], n + 1) for n in range(9, 300, 10))
-        for w, l in zip(wins[:100], losses[:100], strict=True)
+        any(_leaves(won[n], lost[n], n + 1) for n in range(9, 300, 10))
+        for won, lost in zip(wins[:100], losses[:100], strict=True)
     ]
     assert ever <= 0.05
     # An ordinary 95% interval, looked at thirty times, errs far more often than it says: this is why.

@@ -12,8 +12,10 @@ from sqlalchemy import select
 from tests.evals.evaluated import leave_evaluation
 from tests.web.conftest import Person
 from tutelage.cli.group import tutelage
-from tutelage.pipeline.said import said_by_people
+from tutelage.evals.human_results import Results
+from tutelage.pipeline.humans import closed_results
 from tutelage.pipeline.project import Project
+from tutelage.pipeline.said import closed_rounds, said_by_people
 from tutelage.store import rounds, tables
 from tutelage.store.records import Records
 from tutelage.web.site import Site
@@ -60,6 +62,7 @@ def test_from_the_command_over_the_raters_to_the_results(
     ada, bob = person("Ada"), person("Bob")
     assert judge_for(ada, "ppo") == judge_for(bob, "ppo") == 20
     still = command("humans", "results")
+    assert closed_rounds(Project(site.folder).recipe(), site.folder) == {}
     assert "40 judgements by 2 raters" in still and "Stop" in still
     assert "preferred" not in still and "100.0%" not in still
     closed = command("humans", "close")
@@ -71,6 +74,10 @@ def test_from_the_command_over_the_raters_to_the_results(
     assert found["scores"]["ppo"]["helpful"][""]["value"] == 4
     assert found["scores"]["base"]["helpful"]["harmful"]["value"] == 2
     assert "no round is open" in command("humans", "close", code=2)
+    # The report is told of it once it is closed.
+    recipe = Project(site.folder).recipe()
+    (reported,) = closed_results(recipe, site.folder, closed_rounds(recipe, site.folder))
+    assert reported.to_dict() == Results.from_dict(found).to_dict()
 
 
 def test_what_is_said_of_a_round_trains_nothing_and_is_told_to_nobody(
@@ -83,7 +90,9 @@ def test_what_is_said_of_a_round_trains_nothing_and_is_told_to_nobody(
         if len(task["responses"]) == 2:
             assert task["kind"] == "work"
             seen.append(json.dumps({k: v for k, v in task.items() if k != "responses"}))
-            answer = ada.post("/api/submit", task=task["task"], ranking=[["A"], ["B"]], better="Mine is better.")
+            answer = ada.post(
+                "/api/submit", task=task["task"], ranking=[["A"], ["B"]], better="Mine is better."
+            )
             assert answer.json() == {"submitted": True}
         elif task["kind"] == "calibration":
             ada.post("/api/submit", task=task["task"], ranking=[[r["key"]] for r in task["responses"]])
@@ -140,7 +149,9 @@ def test_the_page_tells_who_is_ahead_only_once_the_round_is_closed(
     (now,) = olga.get("/api/evaluation").json()
     assert now["advice"].startswith("Stop") and "pairs" not in now and "preferred" not in json.dumps(now)
     assert "Close the round" not in vera.get("/evaluation").text
-    assert vera.client.post("/evaluation/close", data={"csrf": vera.headers["X-CSRF-Token"]}).status_code == 403
+    assert (
+        vera.client.post("/evaluation/close", data={"csrf": vera.headers["X-CSRF-Token"]}).status_code == 403
+    )
     assert olga.client.post("/evaluation/close", data={"csrf": "guessed"}).status_code == 403
     shut = olga.client.post("/evaluation/close", data={"csrf": olga.headers["X-CSRF-Token"]})
     assert shut.status_code == 200 and "Ppo is preferred to base" in shut.text

@@ -18,10 +18,16 @@ def humans() -> None:
 @overrides_argument
 @click.option("--models", metavar="A,B,...", help="Which to compare.  [default: base and the final policy]")
 @click.option("--prompts", type=click.IntRange(min=1), help="Size of a test set.  [default: humans.prompts]")
-@click.option("--new-prompts", is_flag=True, help="Draw a test set anew, instead of asking the same prompts again.")
+@click.option(
+    "--new-prompts", is_flag=True, help="Draw a test set anew, instead of asking the same prompts again."
+)
 @project_option
 def open_(
-    overrides: tuple[str, ...], models: str | None, prompts: int | None, new_prompts: bool, project: str | None
+    overrides: tuple[str, ...],
+    models: str | None,
+    prompts: int | None,
+    new_prompts: bool,
+    project: str | None,
 ) -> None:
     """Open a round: the newest evaluation's answers, side by side on the rating page.
 
@@ -37,12 +43,16 @@ def open_(
         f"round {made.number} is open: {', '.join(made.models)} on {made.prompts} prompts, "
         f"{made.waiting} pairs of answers for {made.raters_each} raters each (test set {made.test_set})"
     )
-    click.echo("raters find them on the page of `tutelage serve rate`; how it goes: `tutelage humans results`")
+    click.echo(
+        "raters find them on the page of `tutelage serve rate`; how it goes: `tutelage humans results`"
+    )
 
 
 @humans.command()
 @click.option("--round", "number", type=click.IntRange(min=1), help="Which round.  [default: the last]")
-@click.option("--names", is_flag=True, help="Tell who is ahead although the round is open. Raters must not see it.")
+@click.option(
+    "--names", is_flag=True, help="Tell who is ahead although the round is open. Raters must not see it."
+)
 @click.option("--json", "as_json", is_flag=True, help="All figures, for programs; names them too.")
 @project_option
 def results(number: int | None, names: bool, as_json: bool, project: str | None) -> None:

@@ -61,10 +61,9 @@ def prepare_round(
         raise DataError(f"a round compares two to nine models, not {len(models)}: name them with --models")
     said = {model: {_prompt(row).id: row for row in rows} for model, rows in answers.items()}
     prompts = _prompts(answers[models[0]])
-    if test_set is None:
-        chosen = draw_test_set(prompts, settings, seed)
-    else:
-        chosen = _again(prompts, test_set, evaluation)
+    chosen = (
+        draw_test_set(prompts, settings, seed) if test_set is None else _again(prompts, test_set, evaluation)
+    )
     if missing := [model for model in models if any(p not in said[model] for p in chosen)]:
         raise DataError(f"'{missing[0]}' has not answered every prompt of the round: run `tutelage evaluate`")
     made = Round(

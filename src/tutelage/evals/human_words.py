@@ -57,7 +57,9 @@ def verdict(pair: Pair) -> str:
         "even": f"{pair.model} and {pair.against} are as good as even",
         "open": f"{pair.model} and {pair.against} are not settled",
     }[pair.conclusion]
-    return f"{word}: {pair.model} wins {rate}; judgements {pair.wins} won, {pair.ties} tied, {pair.losses} lost."
+    return (
+        f"{word}: {pair.model} wins {rate}; judgements {pair.wins} won, {pair.ties} tied, {pair.losses} lost."
+    )
 
 
 def lines(found: Results, names: bool) -> list[str]:
@@ -71,12 +73,18 @@ def lines(found: Results, names: bool) -> list[str]:
     if said := agreement(found):
         text.append(said)
     if not names:
-        return [*text, advice(found), "Who is ahead is told once the round is closed: `tutelage humans close`."]
+        return [
+            *text,
+            advice(found),
+            "Who is ahead is told once the round is closed: `tutelage humans close`.",
+        ]
     for pair in found.pairs:
         text.append(verdict(pair))
         text += [f"  {KINDS[kind]}: {share(rate)}, n {rate.n}" for kind, rate in pair.kinds.items()]
         if pair.alike:
-            text.append(f"  on {count(pair.alike, 'prompt')} more the answers are alike, and nobody was asked")
+            text.append(
+                f"  on {count(pair.alike, 'prompt')} more the answers are alike, and nobody was asked"
+            )
         if pair.unjudged:
             text.append(f"  on {count(pair.unjudged, 'prompt')} nobody could judge")
     for model, rating in found.ratings.items():

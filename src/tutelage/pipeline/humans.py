@@ -57,9 +57,7 @@ def open_round(
             seed=recipe.seed + (len(earlier) if new_prompts else 0),
             test_set=test_set,
         )
-        rounds.keep_round(
-            connection, prepared.round, prepared.units, prepared.prompts, prepared.responses
-        )
+        rounds.keep_round(connection, prepared.round, prepared.units, prepared.prompts, prepared.responses)
         return results_of(connection, prepared.round)
 
 

@@ -55,7 +55,8 @@ def build_report(
     """Write `target/summary.json` and `target/index.html`, and return the page.
 
     `folders` maps stage names to the folders of their finished artifacts; what is missing is left out of
-    the page with a sentence. `people` are closed rounds of blind evaluation, the first one first. Raises `StoreError` if something that is there cannot be read.
+    the page with a sentence. `people` are closed rounds of blind evaluation, the first one first.
+    Raises `StoreError` if something that is there cannot be read.
     """
     sources = read_sources(folders)
     target.mkdir(parents=True, exist_ok=True)

@@ -66,8 +66,16 @@ def figures(found: Results) -> list[tuple[str, str, str]]:
     agreed = "–" if found.agreed is None else f"{found.agreed:.0%}"
     alpha = "" if found.agreement is None else f"alpha {words.number(found.agreement)}"
     return [
-        ("Pairs of answers judged", f"{pairs - found.waiting} of {pairs}", f"{found.raters_each} raters each"),
-        ("Pairs of models settled", f"{settled} of {len(found.pairs)}", f"at {found.confidence:.0%} together"),
+        (
+            "Pairs of answers judged",
+            f"{pairs - found.waiting} of {pairs}",
+            f"{found.raters_each} raters each",
+        ),
+        (
+            "Pairs of models settled",
+            f"{settled} of {len(found.pairs)}",
+            f"at {found.confidence:.0%} together",
+        ),
         ("Judgements", f"{found.judgements:,}", f"{found.cannot_judge} times nobody could tell"),
         ("Raters", str(found.raters), f"median {duration(found.median_seconds)} a pair"),
         ("Raters who say the same", agreed, alpha),
@@ -76,4 +84,10 @@ def figures(found: Results) -> list[tuple[str, str, str]]:
 
 def _so_far(found: Results) -> dict[str, Any]:
     told = {name: value for name, value, _ in figures(found)}
-    return {"number": found.number, "opened": found.opened, "closed": None, "advice": words.advice(found), **told}
+    return {
+        "number": found.number,
+        "opened": found.opened,
+        "closed": None,
+        "advice": words.advice(found),
+        **told,
+    }
