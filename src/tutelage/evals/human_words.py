@@ -34,7 +34,7 @@ def progress(found: Results) -> str:
     """How far the round is."""
     said = f"{count(found.judgements, 'judgement')} by {count(found.raters, 'rater')}"
     if found.cannot_judge:
-        said += f", {found.cannot_judge} times nobody could tell"
+        said += f", {found.cannot_judge} times somebody could not judge"
     return f"{said}; {count(found.waiting, 'pair')} of answers still want raters ({found.raters_each} each)."
 
 

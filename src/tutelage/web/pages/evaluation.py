@@ -76,7 +76,7 @@ def figures(found: Results) -> list[tuple[str, str, str]]:
             f"{settled} of {len(found.pairs)}",
             f"at {found.confidence:.0%} together",
         ),
-        ("Judgements", f"{found.judgements:,}", f"{found.cannot_judge} times nobody could tell"),
+        ("Judgements", f"{found.judgements:,}", f"{found.cannot_judge} times somebody could not judge"),
         ("Raters", str(found.raters), f"median {duration(found.median_seconds)} a pair"),
         ("Raters who say the same", agreed, alpha),
     ]
