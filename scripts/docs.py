@@ -42,6 +42,8 @@ GROUPS = {
     "dpo": "Direct preference optimisation (Rafailov et al. 2023) and its relatives.",
     "kto": "Kahneman-Tversky optimisation (Ethayarajh et al. 2024).",
     "evaluate": "Base, SFT and every policy measured on prompts that were never trained on.",
+    "humans": "Blind evaluation by people ([how-to/evaluate-with-people.md](how-to/evaluate-with-people.md)). No "
+    "artifact's id depends on these.",
     "report": "The page with the evidence.",
 }
 

@@ -61,6 +61,13 @@ def test_other_data_changes_everything_and_writing_out_defaults_changes_nothing(
     assert ids(sft={"epochs": 2, "batch": 16}) == ids()
 
 
+def test_a_closed_round_of_blind_evaluation_makes_the_report_anew_and_nothing_else() -> None:
+    recipe = parse_recipe({"name": "r"})
+    before, after = (plan(recipe, SOURCES, rounds=rounds) for rounds in ({}, {"a": "2026-01-01"}))
+    assert {name for name in before if before[name].id != after[name].id} == {"report"}
+    assert before["report"].id == ids()["report"]
+
+
 def test_every_stage_is_planned_after_what_it_needs() -> None:
     every = parse_recipe({"name": "r", "policies": list(METHODS)})
     for stages in (STAGES, stages_of(every), stages_of(Recipe(name="r"), also="kto")):

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.evals.evaluated import rows_of
 from tests.report.made_up_project import NEEDS, SCRIPT, made_up_recipe, make_project
+from tutelage.core.recipe import Recipe
+from tutelage.core.settings import HumansSettings
+from tutelage.evals.human import prepare_round
+from tutelage.evals.human_scoring import Answered, results
 from tutelage.report.build import build_report
 from tutelage.report.glossary import MEASURES
 from tutelage.report.numbers import percent, points
@@ -223,3 +229,33 @@ def test_which_way_the_ai_judge_went(tmp_path: Path, used: bool) -> None:
     page = _again(tmp_path, folders)
     assert ("passed, so its labels were used" in page.text) == used
     assert ("failed, so its labels train nothing" in page.text) != used
+
+
+def test_closed_rounds_of_people_are_told_with_their_numbers(tmp_path: Path) -> None:
+    answers = {model: rows_of(model) for model in ("base", "ppo")}
+    settings = HumansSettings(prompts=20, raters=1)
+    made = prepare_round(answers, settings, evaluation="e" * 16, number=1, seed=1)
+    # ppo wins 18 prompts of 20, and loses two
+    judged = [Answered(u.unit, "ada", _order(u.responses, n > 1), {}) for n, u in enumerate(made.units)]
+    round_ = replace(results(made.round, made.units, judged), closed="2026-02-01T00:00:00+00:00")
+    folders, recipe = make_project(tmp_path / "project", tuple(NEEDS)), made_up_recipe()
+    target = tmp_path / "report"
+    page = build_report(tmp_path / "project", folders, recipe.report, recipe, target, people=[round_])
+    (told,) = json.loads((target / "summary.json").read_text())["human"]["ppo_vs_base"]
+    assert (told["wins"], told["ties"], told["losses"], told["n"], told["raters"]) == (18, 0, 2, 20, 1)
+    assert told["value"] == 0.9 and told["low"] > 0.5 and told["conclusion"] == "above"
+    text = Page(page.read_text(encoding="utf-8"))
+    assert "PPO is preferred to Base: PPO wins 90.0%" in text.text and "people" in text.ids
+    assert ("a", "#people") in [(tag, attrs.get("href")) for tag, attrs in text.tags]
+    assert "human" not in json.loads(_plain_report(tmp_path, folders, recipe).read_text())
+
+
+def _order(responses: tuple[str, ...], second: bool) -> list[list[str]]:
+    against, model = responses
+    return [[model], [against]] if second else [[against], [model]]
+
+
+def _plain_report(root: Path, folders: dict[str, Path], recipe: Recipe) -> Path:
+    page = build_report(root / "project", folders, recipe.report, recipe, root / "plain")
+    assert "people" not in Page(page.read_text(encoding="utf-8")).ids
+    return page.parent / "summary.json"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from tests.evals.evaluated import leave_evaluation
 from tests.web.conftest import PASSWORD
 from tests.web.projects import POLICY, make_test_project
 from tutelage.core.records import Judgement, Response
@@ -81,7 +82,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = make_test_project(tmp_path_factory.mktemp("rating"))
+    with serving(make_test_project(tmp_path_factory.mktemp("rating"))) as served:
+        yield served
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A project's pages, until the end of the block."""
     command = [sys.executable, "-m", "tutelage", "serve", "rate", "--port", "0"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
     assert process.stdout is not None
@@ -519,3 +526,53 @@ def test_a_problem_with_a_prompt_is_noted(server: Server, visit: Callable[..., P
     assert field.input_value() == ""
     with Database.open("sqlite:///tutelage.db", server.folder) as database, database.read() as connection:
         assert list(connection.scalars(select(tables.problems.c.text))) == ["<i>The prompt is cut off.</i>"]
+
+
+def test_blind_evaluation_side_by_side(tmp_path: Path, visit: Callable[..., Page]) -> None:
+    folder = make_test_project(tmp_path)
+    leave_evaluation(folder, "base", "ppo")
+    command = [sys.executable, "-m", "tutelage", "humans", "open", "--prompts", "3", "humans.raters=1"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    with serving(folder) as server:
+        owner = visit()
+        join(owner, server.owner_link, "Olga")
+        page = visit()
+        start(page, server, "Eva")
+        for press in ("mouse", "keys", "tie"):
+            assert page.locator(".response").count() == 2
+            first, second = (page.locator(".response").nth(n).bounding_box() for n in (0, 1))
+            assert first and second and first["y"] == second["y"]
+            assert first["x"] + first["width"] <= second["x"] and first["width"] == second["width"]
+            assert not page.get_by_text("Write a better answer").is_visible()
+            key, other = "AB" if "PPO" in page.locator(".response .text").first.inner_text() else "BA"
+            if press == "mouse":
+                shoot(page, "side-by-side")
+                page.get_by_role("button", name=f"{key} is better").click()
+                becomes(page, f"{key} > {other}")
+                page.locator(".response summary").first.click()
+                page.get_by_label("Response A: harmless").select_option("5")
+            elif press == "keys":
+                page.locator(".response").first.focus()
+                page.keyboard.type(f"{key.lower()}1{other.lower()}2")
+                becomes(page, f"{key} > {other}")
+                chosen = page.get_by_role("button", name=f"{key} is better")
+                assert chosen.get_attribute("aria-pressed") == "true"
+                page.set_viewport_size({"width": 390, "height": 844})
+                above, below = (page.locator(".response").nth(n).bounding_box() for n in (0, 1))
+                assert above and below and above["y"] < below["y"] and fits(page)
+                page.set_viewport_size(DESKTOP["viewport"])
+                accessible(page, "side-by-side")
+            else:
+                page.get_by_role("button", name="As good as each other").click()
+                becomes(page, "A = B")
+            submit(page, lambda: page.keyboard.press("Control+Enter"))
+        assert page.locator(".response").count() > 2
+        owner.goto(f"{server.address}/evaluation")
+        owner.get_by_text("Go on").wait_for()
+        accessible(owner, "evaluation-open")
+        assert "preferred" not in owner.content() and "won" not in owner.content()
+        owner.get_by_role("button", name="Close the round").click()
+        owner.get_by_text("judgements 2 won, 1 tied, 0 lost").wait_for()
+        accessible(owner, "evaluation-closed")
+        (scored,) = [j for j in server.judgements_of("Eva") if j.split == "evaluation" and j.scores]
+        assert scored.scores == {scored.shown[0]: {"harmless": 5}}

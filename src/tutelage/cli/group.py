@@ -34,6 +34,7 @@ VERBS = {
     "serve": "serve:serve",
     "raters": "raters:raters",
     "ask": "ask:ask",
+    "humans": "humans:humans",
 }
 """Each verb's module and name in it; the commands of stages are made alike, in `stages.COMMANDS`."""
 STOPPED = 130

@@ -30,6 +30,7 @@ from tutelage.core.methods import METHODS
 from tutelage.core.settings import (
     DataSettings,
     EvaluateSettings,
+    HumansSettings,
     JudgeSettings,
     ModelSettings,
     PeopleSettings,
@@ -69,6 +70,7 @@ class Recipe(Settings):
     dpo: DpoSettings = DpoSettings()
     kto: KtoSettings = KtoSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    humans: HumansSettings = HumansSettings()
     report: ReportSettings = ReportSettings()
 
     @property

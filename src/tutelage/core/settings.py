@@ -228,6 +228,34 @@ class PeopleSettings(Settings):
         return self
 
 
+class HumansSettings(Settings):
+    """Blind evaluation by people. Prompts that are not harmful, alarming or about honesty are plain requests."""
+
+    prompts: int = Field(default=60, ge=1, le=10_000, description="of the test set, which later rounds keep")
+    harmful_share: float = Field(
+        default=0.2, ge=0, le=1, description="adversarial: requests that should be declined"
+    )
+    sounds_harmful_share: float = Field(
+        default=0.1, ge=0, le=1, description="edge cases: only their words are alarming"
+    )
+    honesty_share: float = Field(
+        default=0.2, ge=0, le=1, description="questions whose honest answer admits a limit or corrects"
+    )
+    raters: int = Field(default=2, ge=1, le=50, description="who judge the same pair of answers")
+    confidence: float = Field(
+        default=0.95, ge=0.5, lt=1, description="of all intervals of a round together, at all looks together"
+    )
+    margin: float = Field(
+        default=0.1, ge=0, lt=0.5, description="win rates that near to one half are as good as even"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.harmful_share + self.sounds_harmful_share + self.honesty_share > 1:
+            raise ValueError("harmful_share, sounds_harmful_share and honesty_share are more than 1 together")
+        return self
+
+
 class EnsembleSettings(Settings):
     """Several reward models on one trunk, and how their scores become one (Coste et al. 2023)."""
 

@@ -22,6 +22,7 @@ from tutelage.data import rating_tools, writers
 from tutelage.data.tables import LeftOut, Written, table_kind, write_table
 from tutelage.pipeline.run import explaining
 from tutelage.preferences import gold
+from tutelage.preferences.desk import UNTRAINED
 from tutelage.preferences.resolve import EVERYONE, resolve_comparisons
 from tutelage.store import dump
 from tutelage.store.backup import copy_sqlite, sqlite_file
@@ -62,10 +63,11 @@ class Held:
     def part(self, split: str | None, models: bool) -> Held:
         """Judgements of one split, with or without those by models, and demonstrations of it.
 
-        Answers to questions with known answers are left out unless it is their split that is asked for.
+        What trains nothing (answers to questions with known answers, and of an evaluation) is left out unless it is
+        its split that is asked for.
         """
         kept = [j for j in self.judgements if models or j.kind == "person"]
-        kept = [j for j in kept if split == gold.SPLIT or j.split != gold.SPLIT]
+        kept = [j for j in kept if j.split == split or j.split not in UNTRAINED.values()]
         if split is None:
             return replace(self, judgements=kept)
         asked = {i for i, prompt in self.prompts.items() if prompt.split == split}
@@ -188,7 +190,8 @@ def _and_unranked(rows: Rows, held: Held, format: str) -> Rows:
     }
     waiting: dict[str, list[Response]] = {}
     for response in held.responses.values():
-        if response.prompt_id not in done and held.prompts[response.prompt_id].source != gold.SOURCE:
+        tests = held.prompts[response.prompt_id].source == gold.SOURCE or "round" in response.sampling
+        if response.prompt_id not in done and not tests:
             waiting.setdefault(response.prompt_id, []).append(response)
     for prompt_id, responses in sorted(waiting.items()):
         if len(responses) > 1:

@@ -31,7 +31,7 @@ class StageContext:
     """What a stage is handed. `folder` may hold the checkpoint of an earlier try that was stopped.
 
     `inputs` and `input_ids` go by stage name. `seed` is the stage's own, made from the recipe's. `people` is what
-    people had said when the run began (`pipeline.said`).
+    people had said when the run began, and `rounds` which rounds of blind evaluation were closed (`pipeline.said`).
     """
 
     project: Path
@@ -45,6 +45,7 @@ class StageContext:
     say: Callable[[str], None]
     seed: int
     people: Mapping[str, str] = field(default_factory=dict[str, str])
+    rounds: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 StageFunction = Callable[[StageContext], dict[str, Any]]
@@ -56,7 +57,8 @@ class Stage:
     """One stage. `groups` are the recipe's groups whose settings decide its id.
 
     `reads_sources`: the content of the recipe's data files decides it too; `reads_people`: what people said on
-    the pages or in an import. `function` stands in for `pipeline.stages.NAME:run`.
+    the pages or in an import; `reads_rounds`: which rounds of blind evaluation are closed. `function` stands in for
+    `pipeline.stages.NAME:run`.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Stage:
     reads_sources: bool = False
     function: StageFunction | None = None
     reads_people: bool = False
+    reads_rounds: bool = False
 
     def load(self) -> StageFunction:
         """The stage's function; imports what it needs, torch included."""
@@ -114,6 +117,7 @@ def stages_of(recipe: Recipe, also: str | None = None) -> tuple[Stage, ...]:
             ("data", "sft", "sample", "judge", *reward, "referee", *recipe.policies, "evaluate"),
             ("report", *order),
             "one page with the evidence",
+            reads_rounds=True,
         ),
     )
 
@@ -140,11 +144,12 @@ def plan(
     sources: Mapping[str, str],
     stages: Sequence[Stage] | None = None,
     people: Mapping[str, str] | None = None,
+    rounds: Mapping[str, str] | None = None,
 ) -> dict[str, Planned]:
     """Every stage (the recipe's, for None) with its artifact's identity, by name, in order.
 
     `sources` are the hashes of the recipe's data files by name (`pipeline.sources`), `people` is what
-    people said beside them (`pipeline.said`).
+    people said beside them, and `rounds` the closed rounds of blind evaluation (`pipeline.said`).
     """
     from tutelage.core.recipe import section
 
@@ -155,6 +160,8 @@ def plan(
             inputs.update(sources)
         if stage.reads_people and people:
             inputs["people"] = content_id("people", dict(people))
+        if stage.reads_rounds and rounds:
+            inputs["rounds"] = content_id("rounds", dict(rounds))
         settings = section(recipe, *stage.groups)
         planned[stage.name] = Planned(stage, Artifact(stage.name, inputs, settings, recipe.seed, __version__))
     return planned

@@ -29,7 +29,7 @@ from tutelage.data.rating_tools import read_original, task_format
 from tutelage.data.rows import Row, SetAside, read_file, read_rows
 from tutelage.data.tasks import Task
 from tutelage.pipeline.datacheck import kind_of
-from tutelage.preferences import gold
+from tutelage.preferences.desk import UNTRAINED
 from tutelage.store import dump
 from tutelage.store.database import Database
 from tutelage.store.records import Records, Repository
@@ -245,9 +245,9 @@ def _keep(repository: Repository[R], given: Sequence[R], kind: str, done: Import
 
 
 def _keep_judgements(records: Records, said: Sequence[Judgement], done: Imported) -> None:
-    """The next run learns from them, but for answers to questions with known answers."""
+    """The next run learns from them, but for answers to questions with known answers and of an evaluation."""
     _keep(records.judgements, said, "judgements", done)
-    records.give([j for j in said if j.split != gold.SPLIT])
+    records.give([j for j in said if j.split not in UNTRAINED.values()])
 
 
 def _keep_prompts(records: Records, given: Sequence[Prompt], done: Imported) -> dict[str, str]:

@@ -169,7 +169,7 @@ class Project:
 
         Raises `StoreError` if the stage is not done as the recipe is now.
         """
-        from tutelage.pipeline.said import said_by_people
+        from tutelage.pipeline.said import closed_rounds, said_by_people
         from tutelage.pipeline.sources import find_sources
         from tutelage.pipeline.status import inspect_artifact
 
@@ -177,7 +177,8 @@ class Project:
         stages = stages_of(recipe, also=stage) if self._stages is None else self._stages
         needed_for(stage, stages)
         sources = find_sources(recipe.data, self.path).hashes()
-        planned = plan(recipe, sources, stages, said_by_people(recipe, self.path))
+        said = said_by_people(recipe, self.path), closed_rounds(recipe, self.path)
+        planned = plan(recipe, sources, stages, *said)
         found = inspect_artifact(self.path, planned[stage])
         if found.state != "done" or found.finished is None:
             raise StoreError(

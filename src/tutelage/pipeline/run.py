@@ -37,7 +37,7 @@ from tutelage.pipeline.graph import (
 from tutelage.pipeline.lock import project_lock
 from tutelage.pipeline.problems import explained
 from tutelage.pipeline.reporters import Reporter, Silent, StageNews
-from tutelage.pipeline.said import said_by_people
+from tutelage.pipeline.said import closed_rounds, said_by_people
 from tutelage.pipeline.sources import find_sources
 from tutelage.pipeline.status import Estimator, inspect_artifact
 from tutelage.pipeline.table import amount
@@ -107,8 +107,8 @@ def run_stages(
     with explaining("preparing the run", project), project_lock(project, partial(hear.said, "run")):
         expected = Estimator(recipe, sources, {s.name: finished_artifacts(project, s.name) for s in stages})
         with _Index(project, recipe) as index:
-            people = said_by_people(recipe, project)
-            planned = plan(recipe, sources.hashes(), stages, people)
+            said = {"people": said_by_people(recipe, project), "rounds": closed_rounds(recipe, project)}
+            planned = plan(recipe, sources.hashes(), stages, **said)
             for place, stage in enumerate(wanted, start=1):
                 found = inspect_artifact(project, planned[stage.name])
                 if found.state == "done" and found.finished is not None and stage.name not in force:
@@ -123,7 +123,7 @@ def run_stages(
                 seconds = expected(stage.name).seconds
                 hear.started(StageNews(stage.name, stage.summary, place, len(wanted), seconds, resumed))
                 with explaining(f"running {stage.name}", project):
-                    done = _run_one(project, recipe, planned[stage.name], artifacts, hear, resumed, people)
+                    done = _run_one(project, recipe, planned[stage.name], artifacts, hear, resumed, said)
                 artifacts[stage.name] = done
                 ran.append(stage.name)
                 hear.finished(stage.name, done.artifact.seconds, done.artifact.metrics)
@@ -146,7 +146,7 @@ def _run_one(
     artifacts: Mapping[str, Finished],
     hear: Reporter,
     resumed: bool,
-    people: Mapping[str, str],
+    said: Mapping[str, Mapping[str, str]],
 ) -> Finished:
     """Run one stage in its folder (emptied first unless `resumed`) and seal what it left."""
     stage = planned.stage
@@ -167,7 +167,7 @@ def _run_one(
         recorder=Recorder(stage.name, folder, [hear]),
         say=partial(hear.said, stage.name),
         seed=stage_seed(recipe.seed, stage.name),
-        people=people,
+        **said,
     )
     metrics = stage.load()(context)
     seconds = round(before + time.monotonic() - began, 3)

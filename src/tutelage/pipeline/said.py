@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SQLITE = "sqlite:///"
 GIVEN = "SELECT judgement_id, split FROM given ORDER BY judgement_id"
+CLOSED = "SELECT id, closed FROM rounds WHERE closed IS NOT NULL ORDER BY number"
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,23 @@ def said_by_people(recipe: Recipe, project: Path) -> dict[str, str]:
     Raises `StoreError` if there is a database that cannot be read.
     """
     if recipe.database.startswith(SQLITE):
-        return _look(project / recipe.database.removeprefix(SQLITE))
+        return _look(project / recipe.database.removeprefix(SQLITE), "given", GIVEN)
     from tutelage.store.database import Database
     from tutelage.store.people import given_to_runs
 
     with Database.open(recipe.database, project) as database, database.read() as connection:
         return given_to_runs(connection)
+
+
+def closed_rounds(recipe: Recipe, project: Path) -> dict[str, str]:
+    """When each round of blind evaluation was closed, by id, in order: what the report tells of. As above."""
+    if recipe.database.startswith(SQLITE):
+        return _look(project / recipe.database.removeprefix(SQLITE), "rounds", CLOSED)
+    from tutelage.store.database import Database
+    from tutelage.store.rounds import rounds
+
+    with Database.open(recipe.database, project) as database, database.read() as connection:
+        return {one.id: one.closed for one in rounds(connection) if one.closed is not None}
 
 
 def read_said(recipe: Recipe, project: Path, stated: Mapping[str, str], of_files: Mapping[str, str]) -> Said:
@@ -80,14 +92,15 @@ def read_said(recipe: Recipe, project: Path, stated: Mapping[str, str], of_files
     )
 
 
-def _look(path: Path) -> dict[str, str]:
-    """What `store.people.given_to_runs` reads, by Python's own SQLite: a glance needs no SQLAlchemy."""
+def _look(path: Path, table: str, query: str) -> dict[str, str]:
+    """What a query of two columns finds, by Python's own SQLite: a glance needs no SQLAlchemy."""
     if not path.exists():
         return {}
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'given'").fetchone()
-            return dict(connection.execute(GIVEN)) if there else {}
+            named = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            there = connection.execute(named, (table,)).fetchone()
+            return dict(connection.execute(query)) if there else {}
     except sqlite3.Error as problem:
         raise StoreError(
             f"the database {path} cannot be read ({problem}): see to it before you run"

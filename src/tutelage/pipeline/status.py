@@ -17,7 +17,7 @@ from tutelage.core.records import Artifact
 from tutelage.pipeline import cost
 from tutelage.pipeline.graph import Planned, Stage, plan
 from tutelage.pipeline.lock import running
-from tutelage.pipeline.said import said_by_people
+from tutelage.pipeline.said import closed_rounds, said_by_people
 from tutelage.pipeline.sources import Sources, find_sources
 from tutelage.pipeline.table import duration, text_table
 from tutelage.store.artifacts import Finished, artifact_folder, finished_artifacts, read_artifact
@@ -147,12 +147,13 @@ def project_status(
     """The status of every stage. With `verify`, contents are compared by hash, not by size."""
     sources = find_sources(recipe.data, project)
     people: dict[str, str] = {}
+    rounds: dict[str, str] = {}
     problems = list(sources.problems)
     try:
-        people = said_by_people(recipe, project)
+        people, rounds = said_by_people(recipe, project), closed_rounds(recipe, project)
     except StoreError as problem:
         problems.append(str(problem))
-    planned = plan(recipe, sources.hashes(), stages, people)
+    planned = plan(recipe, sources.hashes(), stages, people, rounds)
     others = {name: finished_artifacts(project, name) for name in planned}
     estimator = Estimator(recipe, sources, others)
     return Status(

@@ -1,8 +1,10 @@
 """Which task a rater is given next: practice first, then work, and now and then a gold question among it.
 
-Work is a unit that fewer raters ranked or have before them than it wants (`wanted.py`); one that a rater left lying
-for longer than a session goes to somebody else as well. When the budget is used up nothing is dealt, practice
-included; what is open may be finished. Left out on purpose: which unit is most worth asking (`asking.py`).
+A round of blind evaluation that is open goes before the work, in its own order, so that its pairs get their raters
+one after the other; a rater cannot tell the two apart but by their number of responses. Work is a unit that fewer
+raters ranked or have before them than it wants (`wanted.py`); one that a rater left lying for longer than a session
+goes to somebody else as well. When the budget is used up nothing is dealt, practice included; what is open may be
+finished. Left out on purpose: which unit is most worth asking (`asking.py`).
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from tutelage.core.records import Prompt
 from tutelage.core.settings import PeopleSettings
 from tutelage.preferences.accounts import Rater
 from tutelage.preferences.asking import AtRandom, Chooser, Choosing, Dealt
+from tutelage.preferences.pool import Unit
 from tutelage.preferences.wanted import Budget, Want, Wanted
-from tutelage.store import asking, people
+from tutelage.store import asking, people, rounds
 from tutelage.store.records import stamp
 
 
@@ -74,6 +77,8 @@ class Dealer:
         self._gold: dict[str, Row[Any]] = {}
         self._wanted = Waiting({})
         self._chooser: Chooser = AtRandom(settings.overlap)
+        self._round: tuple[Unit, ...] = ()
+        self._round_raters = 0
         self._read = -math.inf
 
     def deal(self, connection: Connection, rater: Rater) -> Row[Any] | None:
@@ -93,9 +98,13 @@ class Dealer:
         gold = rng.choice(known) if known and rng.random() < self._settings.gold_rate else None
         for again in (False, True):
             self._refresh(connection, now=again)
+            asked = [unit for unit in self._round if unit.id not in had]
             waiting = self._wanted.without(had)
-            if waiting and gold is not None:
+            if (asked or waiting) and gold is not None:
                 return _add(connection, rater, gold.prompt_id, gold.responses, "gold", rng)
+            unit = self._claim_of_round(connection, asked, wait=again)
+            if unit is not None:
+                return _add(connection, rater, unit.prompt_id, unit.responses, rounds.KIND, rng)
             found = self._claim(connection, waiting, rng, wait=again)
             if found is not None:
                 unit, dealt = found[0].unit, found[1]
@@ -114,8 +123,9 @@ class Dealer:
         done = sum(row.state == "done" for row in rows)
         practised = sum(row.kind == "calibration" for row in rows)
         practice = min(max(self._settings.calibration - practised, 0), len(self._gold.keys() - had))
+        waiting = self._wanted.count(had) + sum(unit.id not in had for unit in self._round)
         left = self.budget(connection).left
-        to_come = (practice if left else 0) + int(min(self._wanted.count(had) if left else 0, left))
+        to_come = (practice if left else 0) + int(min(waiting if left else 0, left))
         return Progress(done, done + sum(row.state == "open" for row in rows) + to_come)
 
     def _refresh(self, connection: Connection, now: bool = False) -> None:
@@ -125,8 +135,32 @@ class Dealer:
         wanted = self._reader.read(connection, self._since)
         self._wanted = Waiting(wanted)
         self._chooser = self._choosing.chooser(connection, wanted, self._reader.held)
+        self._read_round(connection)
         self._gold = people.gold_of(connection)
         self._read = time.monotonic()
+
+    def _read_round(self, connection: Connection) -> None:
+        """What the round that is open still asks."""
+        now = rounds.open_round(connection)
+        if now is None:
+            self._round = ()
+            return
+        self._round_raters = now.raters
+        full = people.full_units(connection, now.raters, self._since, rounds.KIND)
+        self._round = tuple(
+            Unit(one.prompt_id, one.responses, one.unit)
+            for one in rounds.units_of(connection, now.id)
+            if not one.alike and one.unit not in full
+        )
+
+    def _claim_of_round(self, connection: Connection, asked: Sequence[Unit], wait: bool) -> Unit | None:
+        """The first unit of the round that this rater may have."""
+        for unit in asked:
+            if people.claim_unit(
+                connection, unit.prompt_id, unit.id, self._round_raters, self._since, wait, rounds.KIND
+            ):
+                return unit
+        return None
 
     def _claim(
         self, connection: Connection, waiting: Sequence[Want], rng: random.Random, wait: bool

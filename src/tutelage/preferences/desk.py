@@ -18,15 +18,21 @@ from tutelage.core.settings import PeopleSettings
 from tutelage.preferences import gold
 from tutelage.preferences.accounts import Rater
 from tutelage.preferences.dealing import Dealer, Progress, nothing_measures
-from tutelage.store import people
+from tutelage.store import people, rounds
 from tutelage.store.database import Database
 from tutelage.store.records import keep_demonstrations
 
-Kind = Literal["calibration", "work", "gold"]
+Kind = Literal["calibration", "work", "gold", "evaluation"]
 Outcome = Literal["ranked", "cannot-judge", "all-bad"]
 VALUES = ("helpful", "harmless", "honest")
 LOWEST, HIGHEST = 1, 5
 """The scale of scores."""
+UNTRAINED: Mapping[str, str] = {
+    "calibration": gold.SPLIT,
+    "gold": gold.SPLIT,
+    rounds.KIND: rounds.SPLIT,
+}
+"""The split of judgements that train nothing, by kind of task."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Task:
 class Answer:
     """What a rater said: tie groups of response ids, best first (partial allowed), and the rest if they wished.
 
-    `scores` are 1 to 5 for helpful, harmless and honest, by response id. `better` is an answer of their own.
+    `scores` are 1 to 5 for helpful, harmless and honest, by response id. `better` is an answer of their own; it
+    becomes a demonstration, but to a prompt of an evaluation: from those nothing may be learnt.
     """
 
     ranking: tuple[tuple[str, ...], ...] = ()
@@ -150,11 +157,12 @@ class Desk:
                 return submitted
             _check(answer, row.shown)
             judgement = self._judgement(row, rater, answer)
-            if answer.better:
+            if answer.better and row.kind != rounds.KIND:
                 keep_demonstrations(connection, [self._demonstration(connection, row, rater, answer.better)])
             first = row.kind == "calibration" and row.agreed is not None
             agreed = bool(row.agreed) if first else submitted.agreed
-            people.finish_task(connection, task_id, given, judgement, agreed, row.kind == "work")
+            trains = row.kind not in UNTRAINED
+            people.finish_task(connection, task_id, given, judgement, agreed, trains)
             return replace(submitted, judgement=judgement.id if judgement else None)
 
     def undo(self, rater: Rater) -> Task | None:
@@ -164,7 +172,7 @@ class Desk:
             row = people.last_done(connection, rater.id)
             if row is None:
                 return None
-            if better := row.answer["better"]:
+            if (better := row.answer["better"]) and row.kind != rounds.KIND:
                 mine = self._demonstration(connection, row, rater, better)
                 people.withdraw_demonstration(connection, mine)
             people.reopen_task(connection, row)
@@ -206,7 +214,7 @@ class Desk:
             reason=answer.reason,
             scores={r: dict(of) for r, of in answer.scores.items()},
             seconds=answer.seconds,
-            split="" if row.kind == "work" else gold.SPLIT,
+            split=UNTRAINED.get(row.kind, ""),
         )
 
     def _demonstration(
@@ -218,7 +226,7 @@ class Desk:
 
 def _submitted(connection: Connection, row: Row[Any], answer: Answer) -> Submitted:
     """What the rater learns. Gold among the work looks like work, so nothing is told of it."""
-    if row.kind == "work":
+    if row.kind in ("work", rounds.KIND):
         return Submitted(row.judgement_id)
     known = people.gold_of(connection)[row.unit]
     agreed = gold.agrees(answer.counted, known.expected)

@@ -7,7 +7,7 @@ Left out on purpose: any measuring. Every number here was measured by a stage an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tutelage.core.files import replace_text
 from tutelage.core.methods import METHODS, of_kind
 from tutelage.core.recipe import Recipe
 from tutelage.core.settings import ReportSettings
+from tutelage.evals.human_results import Results
 from tutelage.report import numbers
 from tutelage.report.calibration import ai_judge, group_figures, judge_facts, reliability_figures
 from tutelage.report.curves import reward_figures, sft_figures
@@ -28,6 +29,7 @@ from tutelage.report.examples import side_by_side, verdict_words
 from tutelage.report.figures import Figure
 from tutelage.report.frontier import frontier_figures
 from tutelage.report.glossary import MEASURES, terms
+from tutelage.report.humans import human_rounds, human_summary
 from tutelage.report.limits import limits
 from tutelage.report.policy_curves import more_online_figures, online_figures
 from tutelage.report.provenance import artifact_rows, total_seconds, trails, tree
@@ -42,18 +44,25 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def build_report(
-    project: Path, folders: Mapping[str, Path], settings: ReportSettings, recipe: Recipe, target: Path
+    project: Path,
+    folders: Mapping[str, Path],
+    settings: ReportSettings,
+    recipe: Recipe,
+    target: Path,
+    *,
+    people: Sequence[Results] = (),
 ) -> Path:
     """Write `target/summary.json` and `target/index.html`, and return the page.
 
     `folders` maps stage names to the folders of their finished artifacts; what is missing is left out of
-    the page with a sentence. Raises `StoreError` if something that is there cannot be read.
+    the page with a sentence. `people` are closed rounds of blind evaluation, the first one first.
+    Raises `StoreError` if something that is there cannot be read.
     """
     sources = read_sources(folders)
     target.mkdir(parents=True, exist_ok=True)
-    write_atomically(target / "summary.json", summary(sources, recipe))
+    write_atomically(target / "summary.json", {**summary(sources, recipe), **human_summary(people)})
     page = target / "index.html"
-    replace_text(page, render(project, sources, settings, recipe))
+    replace_text(page, render(project, sources, settings, recipe, people))
     return page
 
 
@@ -95,7 +104,13 @@ def _plain(values: Any) -> Any:
     return values.plain()
 
 
-def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Recipe) -> str:
+def render(
+    project: Path,
+    sources: Sources,
+    settings: ReportSettings,
+    recipe: Recipe,
+    people: Sequence[Results] = (),
+) -> str:
     """The page as HTML."""
     found = sources.evaluation
     models = [] if found is None else list(found.measures)
@@ -126,6 +141,7 @@ def render(project: Path, sources: Sources, settings: ReportSettings, recipe: Re
             reliability=reliability_figures(sources),
             accuracy_by=group_figures(sources),
             ai_judge=ai_judge(sources),
+            people=human_rounds(people),
             groups=side_by_side(found, settings.side_by_side),
             data=data_section(sources),
             trails=trails(sources, recipe),

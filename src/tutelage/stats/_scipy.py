@@ -50,6 +50,11 @@ def xlogy(factors: ArrayLike, values: ArrayLike) -> Array:
     return np.asarray(_special.xlogy(factors, values), dtype=np.float64)
 
 
+def log_mean_exp(values: Array, weights: Array) -> float:
+    """log of the sum of weights times e^values, safe for large and for infinite values; both `(n,)`."""
+    return float(_special.logsumexp(values, b=weights))
+
+
 def wright_omega(values: ArrayLike) -> Array:
     """The u > 0 with u + log u = z."""
     return np.asarray(_special.wrightomega(values), dtype=np.float64)

@@ -95,15 +95,27 @@ def held_units(connection: Connection, since: str) -> dict[str, tuple[int, int]]
     return {unit: (int(held), int(ready)) for unit, held, ready in connection.execute(counted)}
 
 
+def full_units(connection: Connection, raters: int, since: str, kind: str = "work") -> set[str]:
+    """Units that `raters` raters or more ranked or were given after the moment `since`; tasks of one kind alone."""
+    counted = select(_t.unit).where(_t.kind == kind, _held(since)).group_by(_t.unit)
+    return set(connection.scalars(counted.having(func.count() >= raters)))
+
+
 def claim_unit(
-    connection: Connection, prompt_id: str, unit: str, raters: int, since: str, wait: bool
+    connection: Connection,
+    prompt_id: str,
+    unit: str,
+    raters: int,
+    since: str,
+    wait: bool,
+    kind: str = "work",
 ) -> bool:
     """Whether another rater may have the unit. Nobody else claims its prompt before this transaction ends.
 
     Without `wait`, False also where somebody is claiming it at this moment.
     """
     prompt = select(tables.prompts.c.id).where(tables.prompts.c.id == prompt_id)
-    held = select(func.count()).where(_t.kind == "work", _t.unit == unit, _held(since))
+    held = select(func.count()).where(_t.kind == kind, _t.unit == unit, _held(since))
     # A prompt that cannot be had is let go of at once: who waits holds no other, so nobody waits in a circle.
     attempt = connection.begin_nested()
     # SQLite has one writer at a time and needs no such lock.

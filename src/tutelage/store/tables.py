@@ -184,6 +184,36 @@ withdrawn = Table(
 )
 """Answers that were undone, with the judgement that each had become, if any."""
 
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("models", JSON, nullable=False),
+    Column("evaluation", String(16), nullable=False),
+    Column("raters", Integer, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("margin", Float, nullable=False),
+    Column("opened", String(32), nullable=False),
+    Column("closed", String(32)),
+    Column("results", JSON(none_as_null=True)),
+)
+"""Rounds of blind evaluation. `results` are what it came to when it was closed."""
+
+round_units = Table(
+    "round_units",
+    metadata,
+    Column("round_id", String(16), ForeignKey("rounds.id"), primary_key=True),
+    Column("unit", String(16), primary_key=True),
+    Column("prompt_id", String(16), ForeignKey("prompts.id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("responses", JSON, nullable=False),
+    Column("alike", Integer, nullable=False),
+)
+"""What a round asks: the answers of two models to one prompt. Where they are `alike` nobody is asked."""
+
 problems = Table(
     "problems",
     metadata,

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tutelage.core.errors import DataError, ResourceError, StoreError, TutelageError
 from tutelage.web import api, health
 from tutelage.web.doors import Gate
-from tutelage.web.pages import done, guidelines, invitation, sign_in
+from tutelage.web.pages import done, evaluation, guidelines, invitation, sign_in
 from tutelage.web.render import message
 from tutelage.web.shield import Shield
 from tutelage.web.site import Site
@@ -38,6 +38,7 @@ def make_app(site: Site, *, pages: bool = True) -> ASGIApp:
         invitation.router,
         guidelines.router,
         done.router,
+        evaluation.router,
         api.router,
         health.router,
     ):

@@ -52,9 +52,12 @@ DOORS: Mapping[str, frozenset[str] | None] = {
     "/api/undo": RATING,
     "/api/report": RATING,
     "/overview": LOOKING,
+    "/evaluation": LOOKING,
+    "/api/evaluation": LOOKING,
     "/metrics": LOOKING,
     "/api/raters": LOOKING,
     "/api/openapi.json": LOOKING,
+    "/evaluation/close": OWNING,
     "/api/invitations": OWNING,
     "/api/raters/": OWNING,
 }

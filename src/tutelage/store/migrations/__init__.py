@@ -12,7 +12,13 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, inspect, text
 
 from tutelage.core.errors import StoreError
-from tutelage.store.migrations import m0001_records, m0002_people, m0003_originals, m0004_asking
+from tutelage.store.migrations import (
+    m0001_records,
+    m0002_people,
+    m0003_originals,
+    m0004_asking,
+    m0005_rounds,
+)
 
 Migration = tuple[str, Callable[[Connection], None]]
 
@@ -21,6 +27,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     ("0002 people", m0002_people.up),
     ("0003 originals", m0003_originals.up),
     ("0004 asking", m0004_asking.up),
+    ("0005 rounds", m0005_rounds.up),
 )
 
 

@@ -36,6 +36,8 @@ def bar(project: str, rater: Rater, session: str, here: str) -> Iterator[None]:
                 html.a("Rate", href="/rate")
             if rater.role in LOOKING and here != "overview":
                 html.a("Overview", href="/overview")
+            if rater.role in LOOKING:
+                html.a("Evaluation", href="/evaluation")
         html.span(rater.name).classes("who")
         with html.form(method="post", action="/sign-out"):
             html.input_(type="hidden", name="csrf", value=csrf_of(session))

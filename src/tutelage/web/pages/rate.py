@@ -15,6 +15,7 @@ from nicegui import Client, html, ui
 from tutelage.core.errors import TutelageError
 from tutelage.preferences.accounts import Rater
 from tutelage.preferences.desk import Submitted, Task
+from tutelage.store import rounds
 from tutelage.web import blind
 from tutelage.web.doors import RATING, SIGN_IN
 from tutelage.web.limits import SUBMIT
@@ -96,7 +97,7 @@ class RatePage:
         self.details = Details(draft, self._changed)
         self._bar.props.update(max=max(1, seen.to_do), value=seen.done)
         self._root.clear()
-        with self._root, html.div().classes("rate"):
+        with self._root, html.div().classes("rate pair" if self.widget.side_by_side else "rate"):
             self._reading(seen)
             self._panel(seen)
         with self._root, html.div().classes("foot"):
@@ -123,7 +124,7 @@ class RatePage:
     def _panel(self, seen: blind.Shown) -> None:
         with html.div(id="panel").classes("panel"):
             self.widget.panel()
-            self.details.fields()
+            self.details.fields(learnt_from=self.task is None or self.task.kind != rounds.KIND)
             with html.section().classes("last"):
                 self._alert = Words("div", role="alert").classes("alert")
                 with html.div().classes("finish"):

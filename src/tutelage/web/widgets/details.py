@@ -65,8 +65,8 @@ class Details:
             of.pop(value, None)
         self._changed()
 
-    def fields(self) -> None:
-        """Reason, the two ways not to rank, a better answer."""
+    def fields(self, learnt_from: bool = True) -> None:
+        """Reason, the two ways not to rank, and a better answer where the model may learn from it."""
         with html.section():
             self._area("reason", "Why?", "What made the difference? A sentence is enough.")
         with html.section().classes("others"):
@@ -74,13 +74,14 @@ class Details:
                 toggle = html.button(label, type="button").classes("toggle")
                 toggle.on("click", lambda o=outcome: self._toggle(o))
                 self._toggles[outcome] = toggle
-        with html.section():
+        with html.section() as own:
             fold = html.details()
             if self.better:
                 fold.props["open"] = True
             with fold:
                 html.summary("Write a better answer")
                 self._area("better", "Your own answer", "The model may learn from it.")
+        own.set_visibility(learnt_from)
         self._show_outcome()
 
     def _area(self, name: str, label: str, hint: str) -> None:

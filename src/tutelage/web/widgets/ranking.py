@@ -38,10 +38,16 @@ class RankingWidget:
         self._cards: dict[str, html.li] = {}
         self._chips: dict[tuple[str, int], html.button] = {}
         self._rows: dict[str, _Row] = {}
+        self._sides: list[tuple[Places, html.button]] = []
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether there are two responses, which win, tie or lose."""
+        return len(self.places.keys) == 2
 
     def cards(self, below: Callable[[str], None]) -> None:
         """The responses in full, with the places as numbers; `below` adds to each card."""
-        with html.ol().classes("responses"):
+        with html.ol().classes("responses pair" if self.side_by_side else "responses"):
             for key in self.places.keys:
                 with html.li(tabindex="0", **{"data-key": key}).classes("response") as card:
                     html.span(f"Response {key}").classes("letter")
@@ -63,6 +69,8 @@ class RankingWidget:
     def panel(self) -> None:
         """The list: what has a place, and what has none yet."""
         self._live = Words("div", role="status", **{"aria-live": "polite"}).classes("hidden-text")
+        if self.side_by_side:
+            self._which()
         html.h2("Your ranking, best first", id="ranking-title")
         with html.div().classes("ranked"):
             self._ranked = _List().classes("ranking")
@@ -83,6 +91,22 @@ class RankingWidget:
             for key in self.places.keys:
                 self._rows[key] = _Row(key, self._texts[key], self)
         self.refresh()
+
+    def _which(self) -> None:
+        """One press for each of the three orders that two responses can have."""
+        first, second = self.places.keys
+        nothing = Places(self.places.keys)
+        orders = (
+            (f"{first} is better", nothing.put(first, 1).put(second, 2)),
+            ("As good as each other", nothing.put(first, 1).put(second, 1)),
+            (f"{second} is better", nothing.put(second, 1).put(first, 2)),
+        )
+        html.h2("Which is better?", id="which-title")
+        with html.div(role="group", **{"aria-labelledby": "which-title"}).classes("which"):
+            for label, places in orders:
+                button = html.button(label, type="button").classes("toggle")
+                button.on("click", lambda p=places: self._apply(p))
+                self._sides.append((places, button))
 
     def _rest(self, label: str, move: Callable[[Places], Places]) -> None:
         button = html.button(label, type="button").classes("plain")
@@ -132,6 +156,8 @@ class RankingWidget:
         places = self.places
         for (key, place), chip in self._chips.items():
             chip.props["aria-pressed"] = str(places.given.get(key) == place).lower()
+        for order, button in self._sides:
+            button.props["aria-pressed"] = str(places.groups == order.groups).lower()
         for key, card in self._cards.items():
             card.props["aria-label"] = f"Response {in_words(places, key)}"
         self._lay(self._ranked, places.ranked)
