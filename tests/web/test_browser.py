@@ -561,7 +561,7 @@ def test_blind_evaluation_side_by_side(tmp_path: Path, visit: Callable[..., Page
                 above, below = (page.locator(".response").nth(n).bounding_box() for n in (0, 1))
                 assert above and below and above["y"] < below["y"] and fits(page)
                 page.set_viewport_size(DESKTOP["viewport"])
-                accessible(page, "side-by-side")
+                accessible(page, "side-by-side-keys")
             else:
                 page.get_by_role("button", name="As good as each other").click()
                 becomes(page, "A = B")
