@@ -2,8 +2,9 @@
 
 The harmless half of Anthropic's HH (Bai et al. 2022): every comparison there is one real person's, so each can be
 answered once. `asked.py` says what the reward model is, how it asks, and that it is never told a test comparison. The
-goal is the accuracy that random selection has when half of what may be asked is answered. Nothing was fitted to this
-data: width, prior and batch were settled on two other sets (Auto-J, PandaLM).
+goal is the accuracy that random selection has when half of what may be asked is answered. Nothing was chosen on this
+data: the prior was looked at on two other sets (Auto-J, PandaLM). Where the curve is flat a seed's share is mostly
+noise, so the target is for the high end of the interval.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ CLAIMS = (
             way,
             f"judgements chosen by {name} for the accuracy of random selection, over those that this needs",
             "share",
-            (Bound("<=", 0.6),),
+            (Bound("<=", 0.6, "high"),),
         )
         for way, name in NAMES.items()
     ),

@@ -68,6 +68,7 @@ class Asked:
 
 def ask(project: Project, *, forecast: bool = True, say: Say = lambda _: None) -> Asked:
     """Score what waits, keep the scores, and forecast. Raises `StoreError` if there is no reward model yet."""
+    from tutelage.models.ensemble import RewardEnsemble
     from tutelage.models.roles import open_reward_model
     from tutelage.pipeline.forecast import forecast_of
     from tutelage.preferences.queue import read_queue
@@ -94,7 +95,7 @@ def ask(project: Project, *, forecast: bool = True, say: Say = lambda _: None) -
     found = forecast_of(project, recipe, newest, model, say) if forecast else None
     return Asked(
         artifact=newest.id,
-        members=len(next(iter(scores.values()), [0.0])),
+        members=len(model.members) if isinstance(model, RewardEnsemble) else 1,
         prompts=len(wanted),
         responses=len(scores),
         worth=_worth(wanted, prompts, scores),

@@ -20,6 +20,7 @@ from tutelage.store.artifacts import Finished, artifact_folder
 if TYPE_CHECKING:
     from tutelage.core.recipe import Recipe
     from tutelage.models.reward import Scorer
+    from tutelage.models.trunk import Trunk
     from tutelage.pipeline.project import Project
     from tutelage.training.ranked import RankedExample
 
@@ -84,13 +85,18 @@ def forecast_of(
     said = reward.artifact.metrics.get("accuracy")
     accuracy = float(said["value"]) if isinstance(said, dict) and said.get("value") is not None else None
     trunk = model.trunk if model.trunk.layers else open_base(recipe.model, recipe.tokens, say)
-    learn, later = (comparisons.examples(split, trunk.contract) for split in ("reward", "measure"))
+    learn, later = (decided(comparisons.examples(s, trunk.contract)) for s in ("reward", "measure"))
     if min(len(learn), len(later)) < FEWEST:
         return Forecast(judgements, accuracy, None)
     looked = min(len(learn), MOST_LEARNT), min(len(later), MOST_MEASURED)
     say(f"forecasting from {looked[0]} prompts, measured on {looked[1]}")
     parts = [_probed(trunk, part, most) for part, most in ((learn, MOST_LEARNT), (later, MOST_MEASURED))]
     return Forecast(judgements, accuracy, expected(*parts, share=looked[0] / len(learn)))
+
+
+def decided(examples: Sequence[RankedExample]) -> list[RankedExample]:
+    """Those in which raters preferred some response to another."""
+    return [one for one in examples if any(preference > 0.5 for _, _, preference, _ in one.pairs)]
 
 
 def expected(learn: Probed, later: Probed, share: float = 1.0) -> tuple[Interval, ...]:
@@ -116,15 +122,13 @@ def rightness(learn: Probed, later: Probed, share: float) -> np.ndarray:
     return np.mean(found, axis=0)
 
 
-def _probed(trunk: object, examples: Sequence[RankedExample], most: int) -> Probed:
+def _probed(trunk: Trunk, examples: Sequence[RankedExample], most: int) -> Probed:
     """Features of the first `most` examples under the base model, in few forward passes."""
     import torch
 
     from tutelage.models.heads import ScalarHead
     from tutelage.models.reward import RewardModel, in_parts
-    from tutelage.models.trunk import Trunk
 
-    assert isinstance(trunk, Trunk)
     base = RewardModel(trunk, None, ScalarHead(trunk.width, trunk.device))
     chosen = list(examples[:most])
     sequences = [pair for one in chosen for pair in one.sequences]

@@ -13,6 +13,7 @@ from tutelage.core.hashing import content_id
 from tutelage.core.recipe import Recipe
 from tutelage.core.records import Prompt
 from tutelage.core.settings import DataSettings
+from tutelage.data.prompts import SPLITS
 from tutelage.data.splits import split_of
 from tutelage.preferences.accounts import Accounts
 from tutelage.preferences.desk import Desk
@@ -54,8 +55,9 @@ def open_people(project: Project) -> Iterator[People]:
 
 
 def measures(data: DataSettings, prompt: Prompt) -> bool:
-    """Whether people's word on a prompt measures or referees, by the split that its opening gives it."""
-    return split_of(prompt, data.referee_share, data.measure_share) != "reward"
+    """Whether people's word on a prompt measures or referees: by a split that was stated, or by its opening."""
+    stated = prompt.split if prompt.split in SPLITS else ""
+    return (stated or split_of(prompt, data.referee_share, data.measure_share)) != "reward"
 
 
 GUIDELINES = "guidelines.md"

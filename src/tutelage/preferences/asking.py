@@ -66,8 +66,10 @@ class Active:
         rest = [one for one in waiting if one.prompt_id not in self._drawn]
         if drawn and (not rest or rng.random() < self._share):
             return self._at_random.choose(drawn, rng)
-        # a prompt whose responses came after the last scores has no value yet: it waits for the next ones
-        return max(rest, key=lambda one: (self._values.get(one.prompt_id, -1.0), one.prompt_id)), "active"
+        scored = [one for one in rest if one.prompt_id in self._values]
+        if not scored:  # their responses came after the last scores
+            return rng.choice(rest), "active"
+        return max(scored, key=lambda one: (self._values[one.prompt_id], one.prompt_id)), "active"
 
 
 def openness(want: Want) -> float:
