@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.claims.people.intrusion.scene import Scene, served, starter
+from benchmarks.claims.people.intrusion.scene import Scene, served, shipped
 from benchmarks.claims.people.intrusion.scripts import Watcher, browser
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ PROMPTS, OVERLAP, DAYS = 36, 3, 13
 
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with served("screenshots", starter(PROMPTS), practice=2, overlap=OVERLAP) as scene, browser() as opened:
+    asked = [(row["prompt"], row["responses"]) for row in shipped("helpful")[:PROMPTS]]
+    with served("screenshots", asked, practice=2, overlap=OVERLAP) as scene, browser() as opened:
         for name, (groups, rankings, seconds) in RATERS.items():
             scene.join(name=name, groups=groups)
             work(scene, name, rankings, seconds)
@@ -57,12 +58,22 @@ def _answer(scene: Scene, rater: Rater, draw: random.Random, seconds: float) -> 
     task = scene.people.desk.next(rater)
     if task is None:
         return False
-    # Long answers are mostly the good ones in the shipped rankings, and practice wants the expected order.
+    # Long answers are mostly the good ones in the shipped rankings.
     order = sorted(task.responses, key=lambda r: len(r.text) + draw.gauss(0, 60), reverse=True)
     ranking = tuple((response.id,) for response in order)
+    if task.kind == "calibration" and draw.random() < 0.8:
+        ranking = _expected(scene, [response.id for response in task.responses])
     took = round(seconds * draw.lognormvariate(0, 0.3), 1)
     scene.people.desk.submit(task.id, rater, Answer(ranking, seconds=took))
     return True
+
+
+def _expected(scene: Scene, responses: list[str]) -> tuple[tuple[str, ...], ...]:
+    """What is expected of a practice prompt."""
+    from tutelage.store.people import gold_of, unit_id
+
+    with scene.people.database.read() as connection:
+        return tuple(tuple(group) for group in gold_of(connection)[unit_id(responses)].expected)
 
 
 def _spread(scene: Scene, rater: Rater, draw: random.Random) -> None:
@@ -80,15 +91,19 @@ def _spread(scene: Scene, rater: Rater, draw: random.Random) -> None:
 
 
 def rate(watcher: Watcher, scene: Scene) -> None:
-    """A ranking that is partly made: one first, two tied behind it, one without a place."""
+    """A ranking that is partly made: the best first, two tied behind it, one without a place, and why."""
     farah = scene.people.accounts.named("Farah")
     for _ in range(2):
         _answer(scene, farah, random.Random(0), 60)
     page = watcher.go("/rate").page
     page.locator(".response").first.wait_for()
     page.wait_for_function("window.did_handshake && !!document.querySelector('.row')")
-    page.keyboard.type("b1d2a2")
-    page.locator("#text-reason").fill("B says what to do, step by step.")
+    texts = page.locator(".response .text").all_inner_texts()
+    row = next(row for row in shipped("helpful") if set(row["responses"]) == set(texts))
+    order = [row["responses"][n] for group in row["ranking"] for n in group]
+    for text, place in zip(order, (1, 2, 2)):
+        page.keyboard.type(f"{'abcdefghi'[texts.index(text)]}{place}")
+    page.locator("#text-reason").fill(row["reason"].split(". ")[0].rstrip(".") + ".")
     page.locator("#text-reason").blur()
     page.evaluate("window.scrollTo(0, 0)")
     page.wait_for_timeout(1500)

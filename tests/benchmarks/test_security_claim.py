@@ -135,7 +135,8 @@ def test_a_session_that_is_remembered_outlives_its_end(scene: Scene, monkeypatch
 
     monkeypatch.setattr(Accounts, "login", remember)
     monkeypatch.setattr(Accounts, "who", lambda self, session: known.get(session))
-    assert len(through(doors.ended_session(scene))) == 9
+    got = through(doors.ended_session(scene))
+    assert len(got) == 6  # all but /rate, which is not served here
 
 
 def test_without_the_token_forged_writes_get_through(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,11 +50,11 @@ def measure() -> Iterator[tuple[str, Measurement | NotMeasured]]:
 
 def accessibility(schemes: tuple[str, ...], screens: tuple[str, ...]) -> Measurement:
     """`n` counts page views."""
-    from benchmarks.claims.people.intrusion.scene import served, starter
+    from benchmarks.claims.people.intrusion.scene import served, starter, with_nine
     from benchmarks.claims.people.intrusion.scripts import browser
 
     looks = Looks()
-    with served("people-pages", starter(2), practice=1) as scene, browser() as opened:
+    with served("people-pages", with_nine(starter(2)), practice=1) as scene, browser() as opened:
         for scheme in schemes:
             for screen in screens:
                 looks.now = f"{scheme} {screen}"

@@ -149,18 +149,24 @@ class Scene:
         return self.stranger().ask("GET", "/healthz").status == 200
 
 
-def starter(count: int) -> Asked:
-    """Prompts of the shipped rankings with their responses; the second has nine, its own and other prompts'."""
+def shipped(category: str = "") -> list[dict[str, Any]]:
+    """The rankings of the starter pack, all or of one category: prompt, responses, ranking, reason."""
     from tutelage.data.packs import FILES, pack_folder
 
     lines = (pack_folder("pack:starter") / FILES["comparisons"]).read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines]
-    found: list[tuple[Conversation, list[str]]] = [
-        (row["prompt"], list(row["responses"])) for row in rows[:count]
-    ]
-    others = [text for row in rows[count:] for text in row["responses"] if text not in found[1][1]]
-    found[1] = (found[1][0], (found[1][1] + others)[:9])
-    return found
+    return [row for row in map(json.loads, lines) if category in ("", row["category"])]
+
+
+def starter(count: int) -> Asked:
+    """Prompts of the shipped rankings with their responses."""
+    return [(row["prompt"], row["responses"]) for row in shipped()[:count]]
+
+
+def with_nine(asked: Asked) -> Asked:
+    """The same, the last prompt with nine responses: its own and other prompts'."""
+    conversation, own = asked[-1]
+    others = [text for row in shipped()[len(asked) :] for text in row["responses"] if text not in own]
+    return [*asked[:-1], (conversation, [*own, *others][:9])]
 
 
 def make_project(folder: Path, asked: Asked, practice: int = 0, overlap: int = 50) -> Path:
