@@ -68,7 +68,8 @@ def spread_over_topics(
         raise DataError(f"{len(topics)} topics for {value.size} values at strength {strength} cannot be used")
     had = dict(asked or {})
     waiting: dict[str, list[int]] = {}
-    for place in np.argsort(-value, kind="stable").tolist():
+    order: list[int] = np.argsort(-value, kind="stable").tolist()
+    for place in order:
         waiting.setdefault(topics[place], []).append(place)
     taken: list[int] = []
     while waiting and len(taken) < count:
