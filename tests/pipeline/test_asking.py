@@ -80,8 +80,14 @@ def test_from_a_reward_model_to_what_is_asked_next(tiny_folder: Path, tmp_path: 
     project = Project.init(tmp_path / "project")
     settings = (*TINY, f"model.base={tiny_folder}", "judge.ai=false", "sample.num_prompts=12")
     recipe = project.path / "tutelage.yaml"
-    project.run(*settings, "reward.start=base", "reward.ensemble.members=2", to="reward")
-    kept = project.recipe(*settings, "reward.start=base", "reward.ensemble.members=2")
+    settings += (
+        "model.tune=lora",
+        "reward.start=base",
+        "reward.ensemble.members=2",
+        "reward.probe_prompts=0",
+    )
+    project.run(*settings, to="reward")
+    kept = project.recipe(*settings)
     recipe.write_text(kept.model_dump_json())  # JSON is YAML
     found = ask(project)
     assert (found.members, found.prompts) == (2, 12) and found.responses >= 48 and len(found.worth) == 5

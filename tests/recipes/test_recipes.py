@@ -36,6 +36,7 @@ def shrunk(model: Path) -> list[str]:
         "data.prompts": few,
         "data.evaluation": "pack:science_tutor",
         "sft.epochs": 1,
+        "sft.distillation.categories": "[]",
         "sample.num_prompts": 3,
         "judge.ai": "false",
         "reward.epochs": 1,

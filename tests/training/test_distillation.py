@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers_training import tiny_trunk
+from tutelage.core.errors import DataError
 from tutelage.core.records import Demonstration, Message, Prompt
 from tutelage.core.settings import DistillationSettings
 from tutelage.data.tokens import TokenContract
@@ -68,6 +69,12 @@ def test_no_more_are_answered_than_the_limit_and_the_seed_says_which(contract: T
         ]
 
     assert len(prompts(1)) == 5 and prompts(1) == prompts(1) != prompts(2)
+
+
+def test_where_nothing_can_be_kept_it_says_why(contract: TokenContract) -> None:
+    endless = ScriptedSampler(contract, {}, default="and " * 400)
+    with pytest.raises(DataError, match=r"own answers to 1 demonstrations could be kept.*max_response"):
+        in_own_words(GIVEN[:1], OWN, endless, contract, author="the model", seed=1)
 
 
 def test_the_instruction_follows_what_was_said_last() -> None:

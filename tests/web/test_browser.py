@@ -568,7 +568,7 @@ def test_blind_evaluation_side_by_side(tmp_path: Path, visit: Callable[..., Page
             submit(page, lambda: page.keyboard.press("Control+Enter"))
         assert page.locator(".response").count() > 2
         owner.goto(f"{server.address}/evaluation")
-        owner.get_by_text("Go on").wait_for()
+        owner.get_by_text("Everything is judged and not settled").wait_for()
         accessible(owner, "evaluation-open")
         assert "preferred" not in owner.content() and "won" not in owner.content()
         owner.get_by_role("button", name="Close the round").click()

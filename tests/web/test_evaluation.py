@@ -36,6 +36,12 @@ def command(site: Site) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture(autouse=True)
+def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round is opened by another process in these tests, and its pairs are wanted at once."""
+    monkeypatch.setattr("tutelage.preferences.dealing.FRESH_SECONDS", 0.0)
+
+
 def judge_for(who: Person, model: str, limit: int = 1000) -> int:
     """Answers every pair that waits in favour of the model whose name stands in its answers; practice as shown."""
     judged = 0

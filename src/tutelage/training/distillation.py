@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tutelage.core.errors import DataError
 from tutelage.core.records import Demonstration, Message
 from tutelage.core.settings import DistillationSettings
 from tutelage.data.tokens import TokenContract
@@ -39,6 +40,7 @@ def in_own_words(
     """The demonstrations in their order, those of `settings.categories` with the sampler's answers or left out.
 
     `author` is who the answers are said to be by. Which of them are kept within `settings.limit` depends on the seed.
+    Raises `DataError` if nothing is left to learn from.
     """
     own = [n for n, d in enumerate(demonstrations) if d.prompt.category in settings.categories]
     order = permutation(len(own), seed, _TURN)
@@ -57,6 +59,12 @@ def in_own_words(
                 kept.append(replace(demonstration, response=answers[n], author=author))
         elif n not in left_out:
             kept.append(demonstration)
+    if demonstrations and not kept:
+        raise DataError(
+            f"none of the model's own answers to {len(asked)} demonstrations could be kept: each must end within "
+            f"{contract.max_response} tokens and not decline. Raise tokens.max_response, or set "
+            "sft.distillation.categories=[]"
+        )
     return kept
 
 

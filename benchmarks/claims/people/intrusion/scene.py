@@ -89,7 +89,11 @@ class Person:
 
     def task(self) -> str:
         """The name of the task that this person has open."""
-        return json.loads(self.ask("GET", "/api/next").body)["task"]
+        answer = self.ask("GET", "/api/next")
+        found = json.loads(answer.body) if answer.status == 200 else None
+        if not found:
+            raise RuntimeError(f"there is no task: {answer.status} {answer.text[:200]}")
+        return found["task"]
 
 
 @dataclass
