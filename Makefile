@@ -32,7 +32,7 @@ $(READY_DEV): $(READY)
 
 setup: $(READY) ## the virtual environment with Tutelage in it
 
-demo: $(READY) ## the whole job on the embedded model: about 20 minutes on two cores
+demo: $(READY) ## the whole job on the embedded model: 20 to 40 minutes on two cores
 	@test -e $(DEMO)/tutelage.yaml || $(BIN)/tutelage init $(DEMO)
 	$(BIN)/tutelage --project $(DEMO) run
 
