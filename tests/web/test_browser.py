@@ -400,8 +400,19 @@ def test_a_phone(server: Server, visit: Callable[..., Page]) -> None:
     shoot(page, "phone-practice")
 
 
+def test_the_overview_on_a_phone(server: Server, visit: Callable[..., Page]) -> None:
+    """The table scrolls within itself: what stands below it can be reached."""
+    page = visit(**PHONE)
+    join(page, server.invite("owner"), "Ophelia")
+    page.get_by_role("table").wait_for()
+    assert fits(page)
+    page.get_by_role("button", name="Make a link").tap()
+    page.get_by_label("Invitation link").wait_for()
+    assert fits(page)
+
+
 def fits(page: Page) -> bool:
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    return page.evaluate("document.documentElement.scrollWidth <= visualViewport.width")
 
 
 def test_two_raters_at_once(server: Server, visit: Callable[..., Page]) -> None:

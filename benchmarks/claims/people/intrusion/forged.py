@@ -32,11 +32,6 @@ def writes(person: Person) -> dict[str, Any]:
     }
 
 
-def _signed_in(scene: Scene, owner: Person) -> Person:
-    """The owner, or another one if the last trick signed them out."""
-    return owner if scene.people.accounts.who(owner.session) else scene.join("owner")
-
-
 def forged_writes(scene: Scene) -> Iterator[Try]:
     """An owner's browser sends the cookie; the rest is what another site, or a page of a sibling's, can make of it."""
     other = scene.join("owner")
@@ -67,6 +62,11 @@ def forged_writes(scene: Scene) -> Iterator[Try]:
         answer = owner.ask(*what.split(), json_body=body)
         if answer.status != 200:
             raise RuntimeError(f"{what} fails for its own person too: {answer.text[:200]}")
+
+
+def _signed_in(scene: Scene, owner: Person) -> Person:
+    """The owner, or another one if a trick signed them out."""
+    return owner if scene.people.accounts.who(owner.session) is not None else scene.join("owner")
 
 
 def forged_forms(scene: Scene) -> Iterator[Try]:
