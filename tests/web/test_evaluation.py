@@ -37,9 +37,10 @@ def command(site: Site) -> Callable[..., str]:
 
 
 @pytest.fixture(autouse=True)
-def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round is opened by another process in these tests, and its pairs are wanted at once."""
+def in_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs of a round are wanted as soon as it is opened, and raters here are faster than any limit allows."""
     monkeypatch.setattr("tutelage.preferences.dealing.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("tutelage.web.limits.Limiter.wait", lambda *_: 0.0)
 
 
 def judge_for(who: Person, model: str, limit: int = 1000) -> int:
